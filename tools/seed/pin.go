@@ -1,0 +1,51 @@
+package seed
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/boardroom-tee/boardroom/tools/nar"
+	"github.com/boardroom-tee/boardroom/tools/strictjson"
+)
+
+// PinFile is where the pin stands in a source tree of boardroom.
+const PinFile = "nix/seed.json"
+
+// Pin says which toolchain is the seed and where it is published.
+type Pin struct {
+	// Version is Go's own name for the release, such as "go1.26.8".
+	Version string `json:"version"`
+	// NAR is the hash of the seed tree, as "sha256-" and base64.
+	NAR     string  `json:"nar"`
+	Tarball Tarball `json:"tarball"`
+	Module  Module  `json:"module"`
+}
+
+// Tarball is the published release archive; SHA256 is hex.
+type Tarball struct {
+	URL    string `json:"url"`
+	SHA256 string `json:"sha256"`
+}
+
+// Module is the same toolchain as a module; Sum is its line in the Go checksum database.
+type Module struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	Sum     string `json:"sum"`
+}
+
+// ReadPin reads a pin file.
+func ReadPin(file string) (Pin, error) {
+	var pin Pin
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return pin, fmt.Errorf("seed pin: %w", err)
+	}
+	if err := strictjson.Unmarshal(data, &pin); err != nil {
+		return pin, fmt.Errorf("seed pin %s: %w", file, err)
+	}
+	if _, err := nar.ParseHash(pin.NAR); err != nil {
+		return pin, fmt.Errorf("seed pin %s: nar: %w", file, err)
+	}
+	return pin, nil
+}
