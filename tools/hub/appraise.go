@@ -1,0 +1,58 @@
+package hub
+
+import (
+	"context"
+
+	"github.com/boardroom-tee/boardroom/tools/evidence"
+)
+
+// Appraiser judges evidence. The hub has checked that the document is bound to its nonce, and that is all: an appraiser
+// must verify the quote and must compare the REPORTDATA inside the quote with [evidence.ReportData] of the claims, because
+// the copy that the hub compared is not signed. It returns a [*Refusal] for "no" and any other error for "could not tell";
+// neither lets an agent in.
+type Appraiser interface {
+	Appraise(context.Context, evidence.Evidence) (Appraisal, error)
+}
+
+// Appraisal is what an appraiser found. The zero value is "not verified".
+type Appraisal struct {
+	Verified bool // the quote was verified and policy is satisfied
+}
+
+// Refusal is a verdict against evidence.
+type Refusal struct {
+	Code   string // stable, such as "no_verifier"
+	Reason string // for people
+}
+
+func (e *Refusal) Error() string { return e.Code + ": " + e.Reason }
+
+// RefuseAll accepts nothing. It stands where no verifier is configured.
+type RefuseAll struct{}
+
+// Appraise implements [Appraiser].
+func (RefuseAll) Appraise(context.Context, evidence.Evidence) (Appraisal, error) {
+	return Appraisal{}, &Refusal{"no_verifier", "this hub has no quote verifier configured, so it cannot accept any evidence"}
+}
+
+// acceptUnverified looks at nothing. Only [Options].InsecureAcceptUnverified puts it in place.
+type acceptUnverified struct{}
+
+func (acceptUnverified) Appraise(context.Context, evidence.Evidence) (Appraisal, error) {
+	return Appraisal{Verified: false}, nil
+}
+
+// appraise asks the appraiser. A hub that is not insecure takes nothing less than verified, whatever an appraiser that
+// forgot to say so returns.
+func (h *Hub) appraise(ctx context.Context, e evidence.Evidence) (verified bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, appraisalTimeout)
+	defer cancel()
+	appraisal, err := h.appraiser.Appraise(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	if !appraisal.Verified && !h.insecure {
+		return false, &Refusal{"unverified", "the appraiser did not verify the evidence"}
+	}
+	return appraisal.Verified, nil
+}

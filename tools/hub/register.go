@@ -1,0 +1,160 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/boardroom-tee/boardroom/tools/agent"
+	"github.com/boardroom-tee/boardroom/tools/agent/registration"
+	"github.com/boardroom-tee/boardroom/tools/agent/web"
+	"github.com/boardroom-tee/boardroom/tools/evidence"
+)
+
+func (h *Hub) issueNonce(w http.ResponseWriter, _ *http.Request) {
+	nonce, expires := h.nonces.issue(h.now())
+	web.JSON(w, http.StatusOK, registration.NonceAnswer{Nonce: nonce, ExpiresAt: stamp(expires)})
+}
+
+// stamp writes a time as all documents here do.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// denial is why a registration is not accepted.
+type denial struct {
+	status int
+	code   string
+	reason string
+}
+
+func deny(code string, err error) *denial { return &denial{http.StatusForbidden, code, err.Error()} }
+
+func (h *Hub) register(w http.ResponseWriter, r *http.Request) {
+	if !h.registering.Enter() {
+		h.registrations.Add("busy")
+		w.Header().Set("Retry-After", "1")
+		web.Fail(w, http.StatusServiceUnavailable, "busy", "the hub is judging as many registrations as it takes")
+		return
+	}
+	defer h.registering.Leave()
+	body, ok := web.ReadBody(w, r, registration.MaxSize)
+	if !ok {
+		return
+	}
+	message, err := registration.Parse(body)
+	if err != nil {
+		h.registrations.Add("malformed")
+		web.Fail(w, http.StatusBadRequest, "malformed", err.Error())
+		return
+	}
+	verified, expires, denied := h.admit(r.Context(), message)
+	claims := message.Claims
+	if denied != nil {
+		h.registrations.Add(denied.code)
+		h.log.Warn("registration refused", "agent_id", claims.AgentID, "agent_type", claims.AgentType, "code", denied.code, "reason", denied.reason)
+		web.Fail(w, denied.status, denied.code, denied.reason)
+		return
+	}
+	h.registrations.Add("ok")
+	attributes := []any{"agent_id", claims.AgentID, "agent_type", claims.AgentType, "public_key", claims.PublicKey,
+		"api", message.Endpoints.API, "attestation", message.Endpoints.Attestation, "verified", verified, "expires_at", stamp(expires)}
+	if h.insecure {
+		h.log.Warn("INSECURE: agent registered without verification", append(attributes, "no_evidence_because", message.Reason)...)
+	} else {
+		h.log.Info("agent registered", attributes...)
+	}
+	web.JSON(w, http.StatusCreated, registration.Receipt{
+		AgentID:    claims.AgentID,
+		Verified:   verified,
+		ExpiresAt:  stamp(expires),
+		TTLSeconds: int(registrationTTL / time.Second),
+	})
+}
+
+// admit makes every check of a registration, the cheap ones first, and registers the agent unless it is denied.
+func (h *Hub) admit(ctx context.Context, m registration.Message) (verified bool, expires time.Time, _ *denial) {
+	if d := h.authenticate(m); d != nil {
+		return false, time.Time{}, d
+	}
+	// Twice, here and in put: a judgement is too dear for an agent that could not be taken anyway.
+	if err := h.registry.vacant(h.now(), m.Statement); err != nil {
+		return false, time.Time{}, vacancyDenial(err)
+	}
+	verified, d := h.judge(ctx, m)
+	if d != nil {
+		return false, time.Time{}, d
+	}
+	expires, err := h.registry.put(h.now(), m.Statement, m.Evidence != nil, verified)
+	if err != nil {
+		return false, time.Time{}, vacancyDenial(err)
+	}
+	return verified, expires, nil
+}
+
+// authenticate checks that the message is fresh and from the holder of the key it names.
+func (h *Hub) authenticate(m registration.Message) *denial {
+	// Before the nonce is spent: who does not know the secret should not cost an agent its exchange.
+	if h.shared.IsSet() {
+		if err := m.CheckHMAC(h.shared); err != nil {
+			return deny("bad_hmac", err)
+		}
+	} else if m.HasHMAC() {
+		h.log.Warn("an agent sent an HMAC, and this hub has no HUB_SHARED_SECRET to check it with", "agent_id", m.Claims.AgentID)
+	}
+	if !h.nonces.take(h.now(), m.Claims.Nonce) {
+		return deny("bad_nonce", errors.New("the nonce was not issued by this hub, has expired or was used before"))
+	}
+	if err := h.checkTime(m.Claims); err != nil {
+		return deny("bad_time", err)
+	}
+	if err := m.CheckSignature(); err != nil {
+		return deny("bad_signature", err)
+	}
+	if agent.ReservedType(m.Claims.AgentType) {
+		return deny("bad_type", fmt.Errorf("no agent has the type %q", m.Claims.AgentType))
+	}
+	return nil
+}
+
+// judge has the evidence appraised, or decides whether it may be missing.
+func (h *Hub) judge(ctx context.Context, m registration.Message) (verified bool, _ *denial) {
+	if m.Evidence == nil {
+		if !h.insecure {
+			return false, deny("no_evidence", fmt.Errorf("want evidence, got none because %q", m.Reason))
+		}
+		return false, nil
+	}
+	if err := m.Evidence.CheckBinding(m.Claims.Nonce); err != nil {
+		return false, deny("bad_binding", err)
+	}
+	verified, err := h.appraise(ctx, *m.Evidence)
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return false, deny("refused", err)
+	case err != nil:
+		return false, &denial{http.StatusServiceUnavailable, "appraisal_failed", "the evidence could not be judged: " + err.Error()}
+	}
+	return verified, nil
+}
+
+// checkTime refuses claims that are too old or from the future by the hub's clock.
+func (h *Hub) checkTime(c evidence.Claims) error {
+	said, err := c.Time()
+	if err != nil {
+		return err
+	}
+	now := h.now()
+	if said.Before(now.Add(-maxAge)) || said.After(now.Add(maxAhead)) {
+		return fmt.Errorf("timestamp: want at most %v before and %v after %s, got %s", maxAge, maxAhead, stamp(now), c.Timestamp)
+	}
+	return nil
+}
+
+func vacancyDenial(err error) *denial {
+	if errors.Is(err, errTaken) {
+		return &denial{http.StatusConflict, "id_taken", err.Error()}
+	}
+	return &denial{http.StatusServiceUnavailable, "full", err.Error()}
+}
