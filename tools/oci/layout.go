@@ -20,8 +20,8 @@ var ErrOccupied = errors.New("there is something else than an OCI layout at this
 // replaced; anything else, save an empty folder, is left alone with [ErrOccupied]. The layout is made beside dir and renamed, so
 // that dir is never half-written.
 func WriteLayout(dir string, img v1.Image, name string) (err error) {
-	if err := replaceable(dir); err != nil {
-		return fmt.Errorf("write layout %s: %w", dir, err)
+	if err := CheckPlace(dir); err != nil {
+		return err
 	}
 	parent := filepath.Dir(dir)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -49,16 +49,18 @@ func WriteLayout(dir string, img v1.Image, name string) (err error) {
 	return nil
 }
 
-func replaceable(dir string) error {
+// CheckPlace tells whether [WriteLayout] would write to dir, with [ErrOccupied] if not, so that nobody compiles for minutes to
+// learn it.
+func CheckPlace(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(entries) == 0) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("%w (%w)", ErrOccupied, err)
+	if err == nil {
+		_, err = os.Lstat(filepath.Join(dir, ocispec.ImageLayoutFile))
 	}
-	if _, err := os.Lstat(filepath.Join(dir, ocispec.ImageLayoutFile)); err != nil {
-		return ErrOccupied
+	if err != nil {
+		return fmt.Errorf("write layout %s: %w (%w)", dir, ErrOccupied, err)
 	}
 	return nil
 }

@@ -124,8 +124,17 @@ func checkLayer(dir string, desc v1.Descriptor, want v1.Hash) error {
 	}
 	defer f.Close()
 	digest := sha256.New()
-	compressed := &counter{r: io.TeeReader(f, digest)}
-	zr, err := gzip.NewReader(compressed)
+	n, err := io.Copy(digest, f)
+	if err != nil {
+		return err
+	}
+	if err := compare(desc, n, sum(digest)); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	zr, err := gzip.NewReader(f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", desc.Digest, err)
 	}
@@ -135,27 +144,10 @@ func checkLayer(dir string, desc v1.Descriptor, want v1.Hash) error {
 	} else if n > maxLayer {
 		return fmt.Errorf("%s: unpacks to more than %d bytes", desc.Digest, int64(maxLayer))
 	}
-	if _, err := io.Copy(io.Discard, compressed); err != nil {
-		return err
-	}
-	if err := compare(desc, compressed.n, sum(digest)); err != nil {
-		return err
-	}
 	if got := sum(diff); got != want {
 		return fmt.Errorf("expected diff id %s, got %s", want, got)
 	}
 	return nil
-}
-
-type counter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 func readBlob(dir, what string, desc v1.Descriptor) ([]byte, error) {

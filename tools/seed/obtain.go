@@ -57,7 +57,7 @@ func Obtain(ctx context.Context, pin Pin, cache string, progress io.Writer) (tre
 
 // find returns a published form of the toolchain that has been verified.
 func find(ctx context.Context, pin Pin, work string, progress io.Writer) (string, error) {
-	goroot, err := output(ctx, nil, "go", "env", "GOROOT")
+	goroot, err := output(ctx, work, "go", "env", "GOROOT")
 	if err != nil {
 		return "", err
 	}
@@ -66,9 +66,7 @@ func find(ctx context.Context, pin Pin, work string, progress io.Writer) (string
 	}
 	fmt.Fprintf(progress, "seed: %s differs from %s; fetching %s@%s\n",
 		strings.TrimSpace(string(goroot)), pin.Version, pin.Module.Path, pin.Module.Version)
-	// The module cache of this run is removed with the rest, which its usual read-only folders would prevent.
-	env := []string{"GOMODCACHE=" + filepath.Join(work, "modules"), "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local", "GOWORK=off"}
-	out, err := output(ctx, env, "go", "mod", "download", "-json", pin.Module.Path+"@"+pin.Module.Version)
+	out, err := output(ctx, work, "go", "mod", "download", "-json", pin.Module.Path+"@"+pin.Module.Version)
 	if err != nil {
 		return "", err
 	}
@@ -77,14 +75,30 @@ func find(ctx context.Context, pin Pin, work string, progress io.Writer) (string
 		return "", fmt.Errorf("go mod download: %w", err)
 	}
 	if module.Sum != pin.Module.Sum {
-		return "", fmt.Errorf("module %s@%s: expected %s, got %s", pin.Module.Path, pin.Module.Version, pin.Module.Sum, module.Sum)
+		return "", &SumError{Module: pin.Module, Actual: module.Sum}
 	}
 	return module.Dir, Verify(module.Dir, pin)
 }
 
-func output(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
+// SumError says that the toolchain's module has another hash than the pin. No proxy can bring that about, as the go command
+// compares it with the checksum database; a pin that was changed can.
+type SumError struct {
+	Module Module
+	Actual string
+}
+
+func (e *SumError) Error() string {
+	return fmt.Sprintf("module %s@%s: expected %s, got %s", e.Module.Path, e.Module.Version, e.Module.Sum, e.Actual)
+}
+
+// output runs a command with the user's settings for fetching modules, and with none that could make the go command refuse to
+// run or answer for another toolchain.
+func output(ctx context.Context, work, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(os.Environ(),
+		"GO111MODULE=", "GODEBUG=", "GOEXPERIMENT=", "GOFIPS140=", "GOROOT=", "GOTOOLCHAIN=local", "GOWORK=off",
+		// The module cache of this run is removed with the rest, which its usual read-only folders would prevent.
+		"GOFLAGS=-modcacherw", "GOMODCACHE="+filepath.Join(work, "modules"))
 	cmd.Dir = os.TempDir() // outside of any module, whose go.mod could ask for another toolchain
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

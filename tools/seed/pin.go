@@ -3,6 +3,7 @@ package seed
 import (
 	"fmt"
 	"os"
+	"regexp"
 
 	"github.com/boardroom-tee/boardroom/tools/nar"
 	"github.com/boardroom-tee/boardroom/tools/strictjson"
@@ -34,6 +35,9 @@ type Module struct {
 	Sum     string `json:"sum"`
 }
 
+// versionPattern keeps the version usable as the name of a folder and of a store path.
+var versionPattern = regexp.MustCompile(`^go[0-9]+(\.[0-9]+){1,2}((rc|beta)[0-9]+)?$`)
+
 // ReadPin reads a pin file.
 func ReadPin(file string) (Pin, error) {
 	var pin Pin
@@ -43,6 +47,9 @@ func ReadPin(file string) (Pin, error) {
 	}
 	if err := strictjson.Unmarshal(data, &pin); err != nil {
 		return pin, fmt.Errorf("seed pin %s: %w", file, err)
+	}
+	if !versionPattern.MatchString(pin.Version) {
+		return pin, fmt.Errorf("seed pin %s: version: expected a release of Go such as go1.26.8, got %q", file, pin.Version)
 	}
 	if _, err := nar.ParseHash(pin.NAR); err != nil {
 		return pin, fmt.Errorf("seed pin %s: nar: %w", file, err)

@@ -79,8 +79,10 @@ func Copy(goroot, dir string) error {
 			return err
 		case name == ".":
 			return nil
-		case dropped(name):
+		case dropped(name) && entry.IsDir():
 			return fs.SkipDir
+		case dropped(name):
+			return nil
 		}
 		as := path.Join(path.Dir(name), renamed(name))
 		to := filepath.Join(dir, filepath.FromSlash(as))
