@@ -1,0 +1,8 @@
+// Package gobuild compiles Go programs to the same bytes as the Nix build does, without Nix.
+//
+// Three things make it so. The compiler is the seed, hashed before use. Flags and environment are those of
+// nix/go-build.json, which the Nix build reads too, and nothing of the caller's environment is passed on. Every module that a
+// program imports is compared with go.sum as it lies on disk, not only when it is downloaded.
+//
+// Why these suffice: go.dev/blog/rebuild, "Perfectly Reproducible, Verified Go Toolchains".
+package gobuild
