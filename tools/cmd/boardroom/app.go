@@ -1,0 +1,25 @@
+package main
+
+import (
+	"os"
+
+	"github.com/urfave/cli/v2"
+)
+
+const version = "0.1.0"
+
+func app() *cli.App {
+	return &cli.App{
+		Name:                 "boardroom",
+		Usage:                "confidential AI agents that anyone can check",
+		Version:              version,
+		Reader:               os.Stdin,
+		Writer:               os.Stdout,
+		ErrWriter:            os.Stderr,
+		EnableBashCompletion: true,
+		Commands: []*cli.Command{
+			imageCommand(),
+			completionCommand(),
+		},
+	}
+}
