@@ -1,0 +1,86 @@
+# finance-agent (and each other agent): sets up the machine, builds the image, says what it is.
+# test: everything that CI runs. See README.md.
+
+AGENTS := hub finance-agent marketing-agent sales-agent ceo-agent
+
+# Nix's settings for the calls of this file alone. There is nothing to substitute: no nixpkgs, no binary cache. A machine
+# without the group nixbld, such as Debian's nix-bin leaves behind, builds as the caller.
+define NIX_CONFIG
+experimental-features = nix-command flakes
+substituters =
+warn-dirty = false
+sandbox = true
+sandbox-fallback = false
+$(if $(shell getent group nixbld),,build-users-group =)
+endef
+export NIX_CONFIG
+export GOTOOLCHAIN := local
+
+CACHE := $(or $(BOARDROOM_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/boardroom)
+LINTERS := $(CACHE)/linters
+STATICCHECK := $(LINTERS)/staticcheck@v0.8.2
+GOLANGCI_LINT := $(LINTERS)/golangci-lint@v2.15.0
+GOVULNCHECK := $(LINTERS)/govulncheck@v1.9.0
+
+.PHONY: all $(AGENTS) boardroom test unit check acceptance fuzz bench modules clean
+
+all: $(AGENTS)
+
+$(AGENTS):
+	@nix/setup.sh nix-bin git
+	@nix build .#$@ -o result-$@
+	@$$(nix eval --raw .#$@.assembler.outPath)/bin/assemble -describe result-$@
+
+boardroom:
+	@nix/setup.sh nix-bin git
+	@nix build .#$@ -o result-$@
+	@echo result-$@/bin/boardroom
+
+test: unit check fuzz acceptance
+
+unit:
+	go vet ./...
+	go test -race ./...
+
+check: $(STATICCHECK) $(GOLANGCI_LINT) $(GOVULNCHECK)
+	test -z "$$(gofmt -l tools)" || { gofmt -d tools; exit 1; }
+	$(STATICCHECK) -tags acceptance ./...
+	$(GOLANGCI_LINT) run
+	nix/vulnerabilities.sh $(GOVULNCHECK)
+
+# A short run of every fuzz target; FUZZTIME=60s for a long one.
+FUZZTIME ?= 3s
+fuzz:
+	@for package in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "fuzz $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+acceptance:
+	@nix/setup.sh nix-bin git skopeo umoci runc docker-registry util-linux
+	go test -tags acceptance -timeout 60m ./tools/acceptance/...
+	nix flake check
+
+# Speed against named peers, as ratios in one run.
+bench:
+	@nix/setup.sh nix-bin git docker-registry
+	go test -run '^$$' -bench . ./tools/deflate
+	go test -tags acceptance -run '^$$' -bench . -timeout 30m ./tools/acceptance
+
+# Pins the modules anew; needed after go.sum or the set of imported modules changed.
+modules:
+	go run ./tools/cmd/modcache pin nix/modules.json
+
+$(STATICCHECK): PACKAGE := honnef.co/go/tools/cmd/staticcheck
+$(GOLANGCI_LINT): PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(GOVULNCHECK): PACKAGE := golang.org/x/vuln/cmd/govulncheck
+$(LINTERS)/%:
+	@echo "compiling $* (once)"
+	@mkdir -p $(LINTERS)/bin
+	@GOBIN=$(LINTERS)/bin GOFLAGS= go install $(PACKAGE)@$(word 2,$(subst @, ,$*))
+	@mv $(LINTERS)/bin/$(notdir $(PACKAGE)) $@
+
+clean:
+	rm -rf result result-*
