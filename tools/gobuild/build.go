@@ -61,9 +61,11 @@ func New(ctx context.Context, root, cache string, progress io.Writer) (*Builder,
 func (b *Builder) userProxies(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(b.goroot, "bin", "go"), "env", "GOPROXY")
 	cmd.Env = append(os.Environ(), "GODEBUG=", "GOEXPERIMENT=", "GOFIPS140=", "GOROOT="+b.goroot, "GOTOOLCHAIN=local", "GOWORK=off")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("go env GOPROXY: %w", err)
+		return "", fmt.Errorf("go env GOPROXY: %w\n%s", err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(string(out)), nil
 }
@@ -106,11 +108,33 @@ func (b *Builder) run(ctx context.Context, args ...string) ([]byte, error) {
 		cmd.Env = append(cmd.Env, name+"="+env[name])
 	}
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, io.MultiWriter(&stderr, b.progress)
+	cmd.Stdout, cmd.Stderr = &stdout, io.MultiWriter(&stderr, &downloads{to: b.progress})
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("go %s: %w\n%s", args[0], err, strings.TrimSpace(stderr.String()))
+		// A cancelled command says "signal: killed", which is not why.
+		return nil, errors.Join(ctx.Err(), fmt.Errorf("go %s: %w\n%s", args[0], err, strings.TrimSpace(stderr.String())))
 	}
 	return stdout.Bytes(), nil
+}
+
+// downloads passes on what the go command says while it fetches modules. The rest of its messages are in the error.
+type downloads struct {
+	to   io.Writer
+	line []byte
+}
+
+func (d *downloads) Write(p []byte) (int, error) {
+	for _, c := range p {
+		if d.line = append(d.line, c); c != '\n' {
+			continue
+		}
+		if bytes.HasPrefix(d.line, []byte("go: downloading ")) {
+			if _, err := d.to.Write(d.line); err != nil {
+				return 0, err
+			}
+		}
+		d.line = d.line[:0]
+	}
+	return len(p), nil
 }
 
 // Toolchain is the folder of the verified seed.

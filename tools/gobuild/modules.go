@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/dirhash"
@@ -24,8 +25,19 @@ func (e *ModuleError) Error() string {
 	return fmt.Sprintf("module %s@%s: expected %s, got %s", e.Path, e.Version, e.Expected, e.Actual)
 }
 
-// ErrNotInSum is returned for a module that go.sum does not know.
+// RefusedError says that a program imports a module that no hash vouches for: one that go.sum does not know, that go.mod
+// replaces by something else, or that came from a proxy with other content.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// ErrNotInSum is returned, in a [*RefusedError], for a module that go.sum does not know.
 var ErrNotInSum = errors.New("go.sum has no hash for it")
+
+// refusals are what the go command says when it refuses a module (cmd/go/internal/modfetch/fetch.go, checkModSum, and
+// cmd/go/internal/modload/import.go, ImportMissingError and sumMissingError).
+var refusals = []string{"checksum mismatch", "SECURITY ERROR", "missing go.sum entry"}
 
 type module struct {
 	Path, Version, Dir string
@@ -38,7 +50,11 @@ type module struct {
 func (b *Builder) verifyModules(ctx context.Context, pkg string) error {
 	out, err := b.run(ctx, "list", "-mod=readonly", "-deps", "-json=Module", "./"+filepath.ToSlash(pkg))
 	if err != nil {
-		return fmt.Errorf("modules of %s: %w", pkg, err)
+		err = fmt.Errorf("modules of %s: %w", pkg, err)
+		if slices.ContainsFunc(refusals, func(r string) bool { return strings.Contains(err.Error(), r) }) {
+			return &RefusedError{err}
+		}
+		return err
 	}
 	sums, err := readSums(filepath.Join(b.root, "go.sum"))
 	if err != nil {
@@ -66,11 +82,11 @@ func (b *Builder) verifyModules(ctx context.Context, pkg string) error {
 func (m *module) verify(sums map[string]string) error {
 	id := m.Path + "@" + m.Version
 	if m.Replace != nil {
-		return fmt.Errorf("module %s: go.mod replaces it by %s, which no hash vouches for", id, m.Replace.Path)
+		return &RefusedError{fmt.Errorf("module %s: go.mod replaces it by %s, which no hash vouches for", id, m.Replace.Path)}
 	}
 	expected, ok := sums[id]
 	if !ok {
-		return fmt.Errorf("module %s: %w", id, ErrNotInSum)
+		return &RefusedError{fmt.Errorf("module %s: %w", id, ErrNotInSum)}
 	}
 	actual, err := dirhash.HashDir(m.Dir, id, dirhash.Hash1)
 	if err != nil {

@@ -2,8 +2,10 @@ package gobuild
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -78,6 +80,10 @@ func writeFiles(t *testing.T, dir string, files map[string]string) {
 	for name, content := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		// The go command unpacks modules without permission to write.
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {

@@ -1,6 +1,7 @@
 package gobuild
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,14 @@ type settings struct {
 	Env  map[string]string `json:"env"`
 }
 
+// SettingsError says that the settings file is malformed.
+type SettingsError struct{ Err error }
+
+func (e *SettingsError) Error() string {
+	return fmt.Sprintf("build settings %s: %v", SettingsFile, e.Err)
+}
+func (e *SettingsError) Unwrap() error { return e.Err }
+
 func readSettings(root string) (settings, error) {
 	var s settings
 	data, err := os.ReadFile(filepath.Join(root, SettingsFile))
@@ -24,10 +33,10 @@ func readSettings(root string) (settings, error) {
 		return s, fmt.Errorf("build settings: %w", err)
 	}
 	if err := strictjson.Unmarshal(data, &s); err != nil {
-		return s, fmt.Errorf("build settings %s: %w", SettingsFile, err)
+		return s, &SettingsError{err}
 	}
 	if len(s.Args) == 0 || len(s.Env) == 0 {
-		return s, fmt.Errorf("build settings %s: expected the members args and env with values, got an empty one", SettingsFile)
+		return s, &SettingsError{errors.New("expected the members args and env with values, got an empty one")}
 	}
 	return s, nil
 }

@@ -44,7 +44,7 @@ func parseProxies(list string) ([]upstream, error) {
 			continue
 		}
 		u, err := url.Parse(entry)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.ContainsAny(entry, "?#") {
 			return nil, fmt.Errorf("fetch modules: GOPROXY entry %q: expected an http or https URL without query and fragment", shown(entry))
 		}
 		p := upstream{login: u.User, onAnyError: separator == '|'}
@@ -60,6 +60,9 @@ func parseProxies(list string) ([]upstream, error) {
 
 // shown cuts off what may be credentials, wherever a malformed entry has them.
 func shown(entry string) string {
+	if end := strings.IndexAny(entry, "?#"); end >= 0 {
+		entry = entry[:end] + "…"
+	}
 	if at := strings.LastIndex(entry, "@"); at >= 0 {
 		return "…" + entry[at:]
 	}
@@ -139,7 +142,7 @@ func (l *loopback) pass(client *http.Client, proxies []upstream, w http.Response
 	for _, p := range proxies {
 		request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, p.base+r.URL.EscapedPath(), nil)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+			http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
 			return
 		}
 		if p.login != nil {

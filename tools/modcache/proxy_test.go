@@ -260,3 +260,41 @@ func TestBodyCutShort(t *testing.T) {
 		})
 	}
 }
+
+// A login in the list reaches the proxy that it belongs to, and no other: not the next in the list, and not one that the
+// first redirects to.
+func TestLogin(t *testing.T) {
+	logins := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		logins <- user + ":" + password
+	}))
+	defer server.Close()
+	_, address, _ := strings.Cut(server.URL, "://")
+	missing, _ := answering(t, http.StatusNotFound, "")
+	_, elsewhere, _ := strings.Cut(missing.URL, "://")
+	// The same server under another name, as only another host loses the login.
+	_, port, _ := strings.Cut(address, ":")
+	redirecting := httptest.NewServer(http.RedirectHandler("http://localhost:"+port+"/x", http.StatusFound))
+	defer redirecting.Close()
+	_, redirect, _ := strings.Cut(redirecting.URL, "://")
+
+	tests := []struct{ name, list, want string }{
+		{"user and password", "http://user:s3cret@" + address, "user:s3cret"},
+		{"a token alone", "http://t0ken@" + address, "t0ken:"},
+		{"escaped", "http://us%40er:s%2Fcret@" + address, "us@er:s/cret"},
+		{"none", "http://" + address, ":"},
+		{"of the proxy before", "http://user:s3cret@" + elsewhere + ",http://" + address, ":"},
+		{"of the proxy that redirects", "http://user:s3cret@" + redirect, ":"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if status, _, err := ask(t, tt.list, http.MethodGet, "/x"); err != nil || status != http.StatusOK {
+				t.Fatalf("status is %d (%v)", status, err)
+			}
+			if got := <-logins; got != tt.want {
+				t.Errorf("the proxy was given the login %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

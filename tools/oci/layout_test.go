@@ -225,6 +225,9 @@ func TestReadLayoutRefuses(t *testing.T) {
 	}{
 		{"absent", func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) }, "no such file", true},
 		{"missing blob", func(t *testing.T, dir string) { must(t, os.Remove(blobs(t, dir)["layer"])) }, "no such file", true},
+		{"other layout version", func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"2.0.0"}`), 0o644))
+		}, `expected imageLayoutVersion 1.0.0, got "2.0.0"`, false},
 		{"no image", func(t *testing.T, dir string) { index(t, dir, `{"schemaVersion":2,"manifests":[]}`) }, "expected a layout with 1 image, got 0", false},
 		{"malformed index", func(t *testing.T, dir string) { index(t, dir, `{`) }, "index.json", false},
 		{"index of an index", func(t *testing.T, dir string) {

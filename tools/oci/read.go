@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,10 +55,15 @@ func ReadLayout(dir string) (v1.Image, error) {
 }
 
 func readLayout(dir string) (v1.Image, error) {
-	if _, err := os.Lstat(filepath.Join(dir, ocispec.ImageLayoutFile)); err != nil {
+	raw, err := readBounded(filepath.Join(dir, ocispec.ImageLayoutFile))
+	if err != nil {
 		return nil, err
 	}
-	raw, err := readBounded(filepath.Join(dir, ocispec.ImageIndexFile))
+	var version ocispec.ImageLayout
+	if err := json.Unmarshal(raw, &version); err != nil || version.Version != ocispec.ImageLayoutVersion {
+		return nil, fmt.Errorf("%s: expected imageLayoutVersion %s, got %q", ocispec.ImageLayoutFile, ocispec.ImageLayoutVersion, version.Version)
+	}
+	raw, err = readBounded(filepath.Join(dir, ocispec.ImageIndexFile))
 	if err != nil {
 		return nil, err
 	}

@@ -35,10 +35,19 @@ type Module struct {
 	Sum     string `json:"sum"`
 }
 
+// PinError says that a pin file is malformed.
+type PinError struct {
+	File string
+	Err  error
+}
+
+func (e *PinError) Error() string { return fmt.Sprintf("seed pin %s: %v", e.File, e.Err) }
+func (e *PinError) Unwrap() error { return e.Err }
+
 // versionPattern keeps the version usable as the name of a folder and of a store path.
 var versionPattern = regexp.MustCompile(`^go[0-9]+(\.[0-9]+){1,2}((rc|beta)[0-9]+)?$`)
 
-// ReadPin reads a pin file.
+// ReadPin reads a pin file. A file that is there and is no sound pin gives a [*PinError].
 func ReadPin(file string) (Pin, error) {
 	var pin Pin
 	data, err := os.ReadFile(file)
@@ -46,13 +55,13 @@ func ReadPin(file string) (Pin, error) {
 		return pin, fmt.Errorf("seed pin: %w", err)
 	}
 	if err := strictjson.Unmarshal(data, &pin); err != nil {
-		return pin, fmt.Errorf("seed pin %s: %w", file, err)
+		return pin, &PinError{file, err}
 	}
 	if !versionPattern.MatchString(pin.Version) {
-		return pin, fmt.Errorf("seed pin %s: version: expected a release of Go such as go1.26.8, got %q", file, pin.Version)
+		return pin, &PinError{file, fmt.Errorf("version: expected a release of Go such as go1.26.8, got %q", pin.Version)}
 	}
 	if _, err := nar.ParseHash(pin.NAR); err != nil {
-		return pin, fmt.Errorf("seed pin %s: nar: %w", file, err)
+		return pin, &PinError{file, fmt.Errorf("nar: %w", err)}
 	}
 	return pin, nil
 }

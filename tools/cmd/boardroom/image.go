@@ -186,16 +186,19 @@ func verdict(err error) error {
 		otherSeed   *seed.MismatchError
 		otherSum    *seed.SumError
 		otherModule *gobuild.ModuleError
+		noHash      *gobuild.RefusedError
 		otherFile   *agentimage.TamperedError
 		otherImage  *oci.InvalidError
 		taken       *registry.TagTakenError
 		malformed   *agentimage.DefinitionError
+		pin         *seed.PinError
+		settings    *gobuild.SettingsError
 		reference   *registry.RefError
 	)
 	switch {
-	case errors.As(err, &otherSeed), errors.As(err, &otherSum), errors.As(err, &otherModule), errors.As(err, &otherFile), errors.As(err, &otherImage), errors.As(err, &taken):
+	case errors.As(err, &otherSeed), errors.As(err, &otherSum), errors.As(err, &otherModule), errors.As(err, &noHash), errors.As(err, &otherFile), errors.As(err, &otherImage), errors.As(err, &taken):
 		return cmdline.Refused(err)
-	case errors.As(err, &malformed), errors.As(err, &reference):
+	case errors.As(err, &malformed), errors.As(err, &pin), errors.As(err, &settings), errors.As(err, &reference):
 		return cmdline.Usage(err)
 	default:
 		return err

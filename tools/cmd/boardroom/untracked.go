@@ -20,5 +20,11 @@ func warnUntracked(ctx context.Context, root string, w io.Writer) {
 		return
 	}
 	files := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
-	fmt.Fprintf(w, "warning: git does not track %s; nix build will not see it (git add)\n", strings.Join(files, ", "))
+	const few = 5
+	more := ""
+	if len(files) > few {
+		more = fmt.Sprintf(" and %d more", len(files)-few)
+		files = files[:few]
+	}
+	fmt.Fprintf(w, "warning: git does not track %s%s; nix build will not see it (git add)\n", strings.Join(files, ", "), more)
 }

@@ -47,6 +47,7 @@ func TestWarnUntracked(t *testing.T) {
 		{"a new source file", []string{"tools/new.go"}, []string{"tools/new.go", "git add"}},
 		{"two new files", []string{"tools/new.go", "images/agents/new/image.json"}, []string{"tools/new.go", "images/agents/new/image.json"}},
 		{"a name with a space", []string{"images/agents/new/read me.txt"}, []string{"images/agents/new/read me.txt"}},
+		{"many files", []string{"tools/1", "tools/2", "tools/3", "tools/4", "tools/5", "tools/6", "tools/7"}, []string{"tools/1, ", "tools/5 and 2 more;"}},
 		{"a file that no build reads", []string{"notes.txt", "result-hub/index.json"}, nil},
 	}
 	for _, tt := range tests {
