@@ -108,6 +108,10 @@ func TestUnvouchedModules(t *testing.T) {
 			if err == nil {
 				t.Fatalf("a program of %d bytes came out", len(program))
 			}
+			var noHash *RefusedError
+			if refused := errors.As(err, &noHash); refused == (tt.name == "go.sum with a short line") {
+				t.Errorf("error %v: is a refusal: %v", err, refused)
+			}
 			for _, want := range tt.want {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("message is %q, want it to have %q", err, want)
@@ -126,7 +130,8 @@ func TestModuleVerify(t *testing.T) {
 	if err := m.verify(sums); err != nil {
 		t.Errorf("a good folder: %v", err)
 	}
-	if err := m.verify(nil); !errors.Is(err, ErrNotInSum) || !strings.Contains(err.Error(), "example.test/words@v1.0.0") {
+	var noHash *RefusedError
+	if err := m.verify(nil); !errors.Is(err, ErrNotInSum) || !errors.As(err, &noHash) || !strings.Contains(err.Error(), "example.test/words@v1.0.0") {
 		t.Errorf("without a line in go.sum: error is %v, want ErrNotInSum and the module's name", err)
 	}
 	absent := m
