@@ -15,40 +15,74 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/seed"
 )
 
+// TestMain makes this test binary the stand-in for the go command where a test asks for that: see useSimgo.
+func TestMain(m *testing.M) {
+	if os.Getenv("SIMGO_LOG") == "" {
+		os.Exit(m.Run())
+	}
+	if err := simgo(strings.Join(os.Args[1:], " ")); err != nil {
+		fmt.Fprintln(os.Stderr, "simgo:", err)
+		os.Exit(2)
+	}
+}
+
 // simgo stands in for the go command. It knows the two questions that Obtain asks, and answers a download with a folder of the
 // module cache that it was told to use, as the real one does.
-const simgo = `#!/bin/sh
-echo "$*" >>"$SIMGO_LOG"
-case "$*" in
-"env GOROOT")
-	echo "$SIMGO_GOROOT" ;;
-"mod download -json golang.org/toolchain@v0.0.1-go9.9.9.linux-amd64")
-	echo "GOTOOLCHAIN=$GOTOOLCHAIN GOFLAGS=$GOFLAGS GOWORK=$GOWORK" >>"$SIMGO_LOG"
-	dir=$GOMODCACHE/golang.org/toolchain@v0.0.1-go9.9.9.linux-amd64
-	mkdir -p "${dir%/*}"
-	if [ -n "$SIMGO_FAILURE" ]; then
-		echo half >"$dir.partial"
-		echo "{\"Error\": \"$SIMGO_FAILURE\"}"
-		exit 1
-	fi
-	cp -R "$SIMGO_MODULE" "$dir"
-	if [ -n "$SIMGO_ANSWER" ]; then
-		echo "$SIMGO_ANSWER"
-	else
-		echo "{\"Path\": \"golang.org/toolchain\", \"Dir\": \"$dir\", \"Sum\": \"$SIMGO_SUM\"}"
-	fi ;;
-*)
-	echo "simgo: not understood: $*" >&2
-	exit 2 ;;
-esac
-`
+func simgo(call string) error {
+	if err := note(call); err != nil {
+		return err
+	}
+	switch call {
+	case "env GOROOT":
+		fmt.Println(os.Getenv("SIMGO_GOROOT"))
+		return nil
+	case "mod download -json golang.org/toolchain@v0.0.1-go9.9.9.linux-amd64":
+		return simDownload(filepath.Join(os.Getenv("GOMODCACHE"), "golang.org", "toolchain@v0.0.1-go9.9.9.linux-amd64"))
+	}
+	return fmt.Errorf("not understood: %s", call)
+}
+
+func note(line string) error {
+	log, err := os.OpenFile(os.Getenv("SIMGO_LOG"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(log, line)
+	return errors.Join(err, log.Close())
+}
+
+func simDownload(dir string) error {
+	if err := note(fmt.Sprintf("GOTOOLCHAIN=%s GOFLAGS=%s GOWORK=%s", os.Getenv("GOTOOLCHAIN"), os.Getenv("GOFLAGS"), os.Getenv("GOWORK"))); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if failure := os.Getenv("SIMGO_FAILURE"); failure != "" {
+		fmt.Printf("{\"Error\": %q}\n", failure)
+		return errors.Join(errors.New("exit code 1"), os.WriteFile(dir+".partial", []byte("half\n"), 0o644))
+	}
+	if err := os.CopyFS(dir, os.DirFS(os.Getenv("SIMGO_MODULE"))); err != nil {
+		return err
+	}
+	if answer := os.Getenv("SIMGO_ANSWER"); answer != "" {
+		fmt.Println(answer)
+		return nil
+	}
+	fmt.Printf("{\"Path\": \"golang.org/toolchain\", \"Dir\": %q, \"Sum\": %q}\n", dir, os.Getenv("SIMGO_SUM"))
+	return nil
+}
 
 // useSimgo makes the go command of this test one that has the toolchain goroot and downloads module, and returns a function
 // that tells the calls it got.
 func useSimgo(t *testing.T, goroot, module string) func() []string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "go"), []byte(simgo), 0o755); err != nil {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "go")); err != nil {
 		t.Fatal(err)
 	}
 	log := filepath.Join(dir, "log")
