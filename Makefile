@@ -61,7 +61,6 @@ fuzz:
 acceptance:
 	@nix/setup.sh nix-bin git skopeo umoci runc docker-registry util-linux
 	go test -tags acceptance -timeout 60m ./tools/acceptance/...
-	nix flake check
 
 # Speed against named peers, as ratios in one run.
 bench:
