@@ -9,6 +9,7 @@ define NIX_CONFIG
 experimental-features = nix-command flakes
 substituters =
 warn-dirty = false
+max-jobs = auto
 sandbox = true
 sandbox-fallback = false
 $(if $(shell getent group nixbld),,build-users-group =)
