@@ -8,7 +8,7 @@ import (
 	"net/url"
 
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
-	"github.com/boardroom-tee/boardroom/tools/dstack"
+	"github.com/boardroom-tee/boardroom/tools/dstack/guestagent"
 	"github.com/boardroom-tee/boardroom/tools/evidence"
 )
 
@@ -54,7 +54,7 @@ func attestationFailure(err error) (status int, code string) {
 		return http.StatusBadRequest, "bad_nonce"
 	case errors.Is(err, ErrBusy):
 		return http.StatusServiceUnavailable, "busy"
-	case errors.Is(err, dstack.ErrNoSocket):
+	case errors.Is(err, guestagent.ErrNoSocket):
 		return http.StatusServiceUnavailable, "no_guest_agent"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusGatewayTimeout, "attestation_timeout"

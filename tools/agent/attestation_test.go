@@ -18,7 +18,7 @@ import (
 
 	"github.com/boardroom-tee/boardroom/tools/agent/metrics"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
-	"github.com/boardroom-tee/boardroom/tools/dstack"
+	"github.com/boardroom-tee/boardroom/tools/dstack/guestagent"
 	"github.com/boardroom-tee/boardroom/tools/evidence"
 )
 
@@ -81,7 +81,7 @@ func testAttester(t *testing.T, socket string) (*Attester, *metrics.Set) {
 		t.Fatal(err)
 	}
 	var set metrics.Set
-	return NewAttester(i, dstack.NewGuestAgent(socket), func() time.Time { return when }, &set), &set
+	return NewAttester(i, guestagent.New(socket), func() time.Time { return when }, &set), &set
 }
 
 // attestationSite serves the attestation routes and returns its URL.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/boardroom-tee/boardroom/tools/agent/metrics"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
-	"github.com/boardroom-tee/boardroom/tools/dstack"
+	"github.com/boardroom-tee/boardroom/tools/dstack/guestagent"
 	"github.com/boardroom-tee/boardroom/tools/evidence"
 )
 
@@ -25,14 +25,14 @@ var ErrBusy = errors.New("too many attestations at once")
 // Attester makes evidence about this process. It is safe for concurrent use.
 type Attester struct {
 	Identity
-	guest    *dstack.GuestAgent
+	guest    *guestagent.Client
 	now      func() time.Time
 	slots    web.Slots
 	outcomes *metrics.Counter
 }
 
 // NewAttester returns an attester that asks guest for quotes and now for the time, and counts in set.
-func NewAttester(i Identity, guest *dstack.GuestAgent, now func() time.Time, set *metrics.Set) *Attester {
+func NewAttester(i Identity, guest *guestagent.Client, now func() time.Time, set *metrics.Set) *Attester {
 	return &Attester{
 		Identity: i,
 		guest:    guest,
@@ -48,7 +48,7 @@ func (a *Attester) Claims(nonce string) (evidence.Claims, error) {
 }
 
 // Attest returns evidence for a nonce, or says why there is none; it never makes one up. The error is an
-// [*evidence.ClaimError] for a bad nonce, or wraps [ErrBusy], [dstack.ErrNoSocket], [context.DeadlineExceeded] or what
+// [*evidence.ClaimError] for a bad nonce, or wraps [ErrBusy], [guestagent.ErrNoSocket], [context.DeadlineExceeded] or what
 // the guest agent said.
 func (a *Attester) Attest(ctx context.Context, nonce string) (evidence.Evidence, error) {
 	e, outcome, err := a.attest(ctx, nonce)
@@ -77,7 +77,7 @@ func (a *Attester) attest(ctx context.Context, nonce string) (evidence.Evidence,
 	}
 	quote, err := a.guest.GetQuote(ctx, data)
 	switch {
-	case errors.Is(err, dstack.ErrNoSocket):
+	case errors.Is(err, guestagent.ErrNoSocket):
 		return evidence.Evidence{}, "no_guest_agent", err
 	case err != nil && ctx.Err() != nil:
 		return evidence.Evidence{}, "timeout", fmt.Errorf("no quote within %v: %w: %w", quoteTimeout, ctx.Err(), err)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/boardroom-tee/boardroom/tools/agent"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
-	"github.com/boardroom-tee/boardroom/tools/dstack"
+	"github.com/boardroom-tee/boardroom/tools/dstack/guestagent"
 )
 
 // Exit codes of the program.
@@ -129,7 +129,7 @@ func serve(ctx context.Context, config agent.Config, insecure bool, stderr io.Wr
 	return Run(ctx, Options{
 		Config:      config,
 		Insecure:    insecure,
-		Socket:      dstack.DefaultSocket,
+		Socket:      guestagent.DefaultSocket,
 		API:         api,
 		Attestation: attestation,
 		Drain:       drain,

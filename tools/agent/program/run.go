@@ -11,7 +11,7 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/agent/metrics"
 	"github.com/boardroom-tee/boardroom/tools/agent/registration"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
-	"github.com/boardroom-tee/boardroom/tools/dstack"
+	"github.com/boardroom-tee/boardroom/tools/dstack/guestagent"
 	"github.com/boardroom-tee/boardroom/tools/hub"
 )
 
@@ -36,7 +36,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	set := new(metrics.Set)
 	traffic := web.NewTraffic(set)
-	attester := agent.NewAttester(identity, dstack.NewGuestAgent(o.Socket), time.Now, set)
+	attester := agent.NewAttester(identity, guestagent.New(o.Socket), time.Now, set)
 	model := agent.NewModel(o.Config.ModelEndpoint, agent.DefaultModelLimits, o.Log, set)
 	monitor := &agent.Monitor{Config: o.Config, Insecure: o.Insecure, Attester: attester, Model: model, Metrics: set}
 	announce(ctx, o, identity, ephemeral, attester)

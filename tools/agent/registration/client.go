@@ -14,7 +14,7 @@ import (
 
 	"github.com/boardroom-tee/boardroom/tools/agent/secret"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
-	"github.com/boardroom-tee/boardroom/tools/dstack"
+	"github.com/boardroom-tee/boardroom/tools/dstack/guestagent"
 	"github.com/boardroom-tee/boardroom/tools/evidence"
 	"github.com/boardroom-tee/boardroom/tools/strictjson"
 )
@@ -144,12 +144,12 @@ func (c *Client) compose(ctx context.Context, nonce string) (Message, error) {
 	case err == nil:
 		statement.Claims = e.Claims
 		return Compose(statement, &e, "", c.Agent.Sign, c.Shared)
-	case errors.Is(err, dstack.ErrNoSocket):
+	case errors.Is(err, guestagent.ErrNoSocket):
 		c.Log.Warn("no evidence: registering without, which only an insecure hub accepts", "error", err.Error())
 		if statement.Claims, err = c.Agent.Claims(nonce); err != nil {
 			return Message{}, err
 		}
-		return Compose(statement, nil, dstack.ErrNoSocket.Error(), c.Agent.Sign, c.Shared)
+		return Compose(statement, nil, guestagent.ErrNoSocket.Error(), c.Agent.Sign, c.Shared)
 	default:
 		return Message{}, fmt.Errorf("attest: %w", err)
 	}

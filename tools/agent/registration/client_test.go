@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/boardroom-tee/boardroom/tools/dstack"
+	"github.com/boardroom-tee/boardroom/tools/dstack/guestagent"
 	"github.com/boardroom-tee/boardroom/tools/evidence"
 )
 
@@ -114,12 +114,12 @@ func TestRegister(t *testing.T) {
 func TestRegisterWithoutGuestAgentSaysSo(t *testing.T) {
 	var log bytes.Buffer
 	var sent Message
-	agent := stubAgent{key: key('k'), err: fmt.Errorf("%w: connect: no such file", dstack.ErrNoSocket)}
+	agent := stubAgent{key: key('k'), err: fmt.Errorf("%w: connect: no such file", guestagent.ErrNoSocket)}
 	c := client(t, agent, accept(t, time.Minute, func(m Message) { sent = m }), &log)
 	if _, err := c.Register(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if sent.Evidence != nil || sent.Reason != dstack.ErrNoSocket.Error() || sent.CheckSignature() != nil {
+	if sent.Evidence != nil || sent.Reason != guestagent.ErrNoSocket.Error() || sent.CheckSignature() != nil {
 		t.Errorf("message %+v", sent)
 	}
 	if !strings.Contains(log.String(), "no evidence") {
@@ -150,7 +150,7 @@ func TestRegisterFails(t *testing.T) {
 		"another's":        {stubAgent{}, answer(201, `{"agent_id":"ceo-acme","verified":true,"expires_at":"","ttl_seconds":600}`), "receipt"},
 		"no time to live":  {stubAgent{}, answer(201, `{"agent_id":"finance-acme","verified":true,"expires_at":"","ttl_seconds":0}`), "receipt"},
 		"endless answer":   {stubAgent{}, answer(201, strings.Repeat(" ", maxAnswer+1)), "exceeds"},
-		"quote fails":      {stubAgent{err: &dstack.AgentError{Method: "GetQuote", Status: 400, Message: "qgs"}}, answer(201, ""), "qgs"},
+		"quote fails":      {stubAgent{err: &guestagent.AgentError{Method: "GetQuote", Status: 400, Message: "qgs"}}, answer(201, ""), "qgs"},
 		"redirect ignored": {stubAgent{}, answer(307, ""), "status 307"},
 	} {
 		c.agent.key = key('k')

@@ -19,6 +19,7 @@ func app() *cli.App {
 		EnableBashCompletion: true,
 		Commands: []*cli.Command{
 			imageCommand(),
+			composeCommand(),
 			completionCommand(),
 		},
 	}

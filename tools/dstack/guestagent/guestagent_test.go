@@ -1,4 +1,4 @@
-package dstack
+package guestagent
 
 import (
 	"bytes"
@@ -79,7 +79,7 @@ func TestGetQuote(t *testing.T) {
 		}
 		w.Write(answer)
 	})
-	agent := NewGuestAgent(socket)
+	agent := New(socket)
 	if err := agent.Reachable(t.Context()); err != nil {
 		t.Errorf("Reachable: %v", err)
 	}
@@ -144,7 +144,7 @@ func TestNoSocket(t *testing.T) {
 		"under a file":   filepath.Join(file, "dstack.sock"),
 		"nobody listens": filepath.Join(dir, "dead"),
 	} {
-		agent := NewGuestAgent(path)
+		agent := New(path)
 		if _, err := agent.GetQuote(t.Context(), asked); !errors.Is(err, ErrNoSocket) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: GetQuote error %v, want ErrNoSocket and the path", name, err)
 		}
@@ -159,7 +159,7 @@ func TestGuestAgentRefuses(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		io.WriteString(w, `{"error":"Report data is too long"}`)
 	})
-	_, err := NewGuestAgent(socket).GetQuote(t.Context(), asked)
+	_, err := New(socket).GetQuote(t.Context(), asked)
 	want := &AgentError{Method: "GetQuote", Status: 400, Message: "Report data is too long"}
 	var got *AgentError
 	if !errors.As(err, &got) || !reflect.DeepEqual(got, want) {
@@ -187,7 +187,7 @@ func TestGuestAgentRedirectIsNotFollowed(t *testing.T) {
 		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 	})
 	var refused *AgentError
-	if _, err := NewGuestAgent(socket).GetQuote(t.Context(), asked); !errors.As(err, &refused) || refused.Status != 307 {
+	if _, err := New(socket).GetQuote(t.Context(), asked); !errors.As(err, &refused) || refused.Status != 307 {
 		t.Errorf("error %v, want an AgentError with status 307", err)
 	}
 }
@@ -201,7 +201,7 @@ func TestOversizedAnswer(t *testing.T) {
 			}
 		}
 	})
-	_, err := NewGuestAgent(socket).GetQuote(t.Context(), asked)
+	_, err := New(socket).GetQuote(t.Context(), asked)
 	if err == nil || !strings.Contains(err.Error(), "exceeds") {
 		t.Errorf("error %v, want one about the size", err)
 	}
@@ -214,7 +214,7 @@ func TestGetQuoteObeysItsContext(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	if _, err := NewGuestAgent(socket).GetQuote(ctx, asked); !errors.Is(err, context.Canceled) {
+	if _, err := New(socket).GetQuote(ctx, asked); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
 }

@@ -1,4 +1,4 @@
-package dstack
+package guestagent
 
 import (
 	"bytes"
@@ -37,16 +37,16 @@ func (e *AgentError) Error() string {
 	return fmt.Sprintf("dstack guest agent: %s: status %d: %q", e.Method, e.Status, e.Message)
 }
 
-// GuestAgent is a client of the guest agent on a unix socket. It is safe for concurrent use and sets no deadlines of its
+// Client is a client of the guest agent on a unix socket. It is safe for concurrent use and sets no deadlines of its
 // own: give each call a context that has one.
-type GuestAgent struct {
+type Client struct {
 	socket string
 	client *http.Client
 }
 
-// NewGuestAgent returns a client for the guest agent that listens on socket. It does not connect.
-func NewGuestAgent(socket string) *GuestAgent {
-	g := &GuestAgent{socket: socket}
+// New returns a client for the guest agent that listens on socket. It does not connect.
+func New(socket string) *Client {
+	g := &Client{socket: socket}
 	g.client = &http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return g.dial(ctx) },
@@ -60,7 +60,7 @@ func NewGuestAgent(socket string) *GuestAgent {
 	return g
 }
 
-func (g *GuestAgent) dial(ctx context.Context) (net.Conn, error) {
+func (g *Client) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", g.socket)
 	for _, absent := range []error{syscall.ENOENT, syscall.ENOTDIR, syscall.ENOTSOCK, syscall.ECONNREFUSED} {
@@ -73,7 +73,7 @@ func (g *GuestAgent) dial(ctx context.Context) (net.Conn, error) {
 
 // Reachable connects to the guest agent and hangs up. A nil error says that somebody listens, not that a quote can be
 // made. The error wraps [ErrNoSocket] when nobody does.
-func (g *GuestAgent) Reachable(ctx context.Context) error {
+func (g *Client) Reachable(ctx context.Context) error {
 	conn, err := g.dial(ctx)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ type Quote struct {
 
 // GetQuote asks for a quote over exactly these 64 bytes. The error wraps [ErrNoSocket], is an [*AgentError], or tells what
 // was wrong with the transport or the answer.
-func (g *GuestAgent) GetQuote(ctx context.Context, reportData [64]byte) (Quote, error) {
+func (g *Client) GetQuote(ctx context.Context, reportData [64]byte) (Quote, error) {
 	request, err := json.Marshal(map[string]string{"report_data": hex.EncodeToString(reportData[:])})
 	if err != nil {
 		return Quote{}, err
@@ -107,7 +107,7 @@ func (g *GuestAgent) GetQuote(ctx context.Context, reportData [64]byte) (Quote, 
 }
 
 // call posts one JSON message and returns the JSON answer.
-func (g *GuestAgent) call(ctx context.Context, method string, message []byte) ([]byte, error) {
+func (g *Client) call(ctx context.Context, method string, message []byte) ([]byte, error) {
 	// The host name is not looked up: every connection goes to the socket.
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dstack/"+method, bytes.NewReader(message))
 	if err != nil {
