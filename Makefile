@@ -40,6 +40,7 @@ boardroom:
 test: unit check fuzz acceptance
 
 unit:
+	@nix/setup.sh nix-bin git gcc libc6-dev
 	go vet ./...
 	go test -race ./...
 
@@ -55,12 +56,12 @@ fuzz:
 	@for package in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "fuzz $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \
 		done; \
 	done
 
 acceptance:
-	@nix/setup.sh nix-bin git skopeo umoci runc docker-registry util-linux
+	@nix/setup.sh nix-bin git skopeo umoci runc docker-registry util-linux hostname
 	go test -tags acceptance -timeout 60m ./tools/acceptance/...
 
 # Speed against named peers, as ratios in one run.
