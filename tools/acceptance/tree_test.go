@@ -74,10 +74,10 @@ func linkTree(t testing.TB, from, to string) {
 	}))
 }
 
-// fresh makes a folder that is named for the test.
+// fresh makes a folder that is named for the test, in lower case because ko takes the path of a layout for a repository's name.
 func fresh(t testing.TB) string {
 	t.Helper()
-	name := strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())
+	name := strings.ToLower(strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()))
 	dir, err := os.MkdirTemp(scratch, name+"-")
 	check(t, err)
 	check(t, os.Chmod(dir, 0o755))
