@@ -66,7 +66,7 @@ acceptance:
 
 # Speed against named peers, as ratios in one run.
 bench:
-	@nix/setup.sh nix-bin git docker-registry
+	@nix/setup.sh nix-bin git skopeo umoci docker-registry
 	go test -run '^$$' -bench . ./tools/deflate
 	go test -tags acceptance -run '^$$' -bench . -timeout 30m ./tools/acceptance
 

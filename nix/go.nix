@@ -2,13 +2,13 @@
 # which the build path without Nix reads too.
 { seed, settings, sandboxEnv }:
 {
-  # The program in the folder `package` of the module `src`, as $out/bin/<base name of package>.
+  # The program in the folder `package` of the module `src`, as $out/bin/<binary>.
   # modules is the output of modules.nix; null where the module needs none.
-  program = { name, src, package, modules ? null }: derivation (sandboxEnv // {
+  program = { name, src, package, binary ? baseNameOf package, modules ? null }: derivation (sandboxEnv // {
     inherit name;
     system = "x86_64-linux";
     builder = "${seed}/bin/go";
-    args = [ "build" "-C" src ] ++ settings.args ++ [ "-o" "${placeholder "out"}/bin/" "./${package}" ];
+    args = [ "build" "-C" src ] ++ settings.args ++ [ "-o" "${placeholder "out"}/bin/${binary}" "./${package}" ];
     GOPROXY = if modules == null then "off" else "file://${modules}";
   });
 }

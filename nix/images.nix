@@ -14,9 +14,13 @@
 }:
 let
   declared = builtins.fromJSON (builtins.readFile (definition + "/image.json"));
-  goSource = source.go { name = "${declared.name}-source"; root = src; inherit folders; };
+  # As package agentimage names it. The derivations are named for it too, and not for the image, so that images of one
+  # program share one compilation.
+  binary = if declared.program == "." then declared.name else baseNameOf declared.program;
+  goSource = source.go { name = "${binary}-source"; root = src; inherit folders; };
   program = go.program {
-    name = "${declared.name}-program";
+    name = "${binary}-program";
+    inherit binary;
     package = declared.program;
     src = goSource;
     modules = if modulesHash == null then null else modules { root = src; src = goSource; nar = modulesHash; };
@@ -27,7 +31,7 @@ let
     builder = "${assembler}/bin/assemble";
     args = [
       "-definition" "${source.folder { name = "${declared.name}-definition"; root = definition; }}/image.json"
-      "-program" "${program}/bin/${if declared.program == "." then declared.name else baseNameOf declared.program}"
+      "-program" "${program}/bin/${binary}"
       "-ca-certificates" caCertificates
       "-to" (placeholder "out")
     ];

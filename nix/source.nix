@@ -8,9 +8,9 @@ let
   below = folder: rel: folder == "." || rel == folder || startsWith "${folder}/" rel;
   above = folder: rel: startsWith "${rel}/" folder;
 
-  unread = base: type:
+  unread = tests: base: type:
     (type == "directory" && base == "testdata")
-    || (type == "regular" && match ".*_test\\.go|.*\\.md" base != null)
+    || (type == "regular" && match (if tests then ".*\\.md" else ".*_test\\.go|.*\\.md") base != null)
     || substring 0 1 base == ".";
 in
 {
@@ -23,7 +23,7 @@ in
         let rel = substring start (-1) (toString file); in
         elem rel [ "go.mod" "go.sum" ]
         || (any (folder: below folder rel || (type == "directory" && above folder rel)) folders
-            && (tests || !(unread (baseNameOf file) type)));
+            && !(unread tests (baseNameOf file) type));
     in
     path { inherit name; path = root; filter = keep; };
 

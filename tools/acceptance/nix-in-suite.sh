@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command with the nix of another Debian suite, on this machine's store: unpacks nix-bin and all it needs into a folder,
-# without installing anything or running a maintainer script, and calls the command there through chroot.
+# without installing anything or running a maintainer script, and calls the command there.
 #
 #	nix-in-suite.sh SUITE FOLDER COMMAND…
 set -euo pipefail
@@ -30,6 +30,9 @@ exec unshare --mount bash -euc '
 	tree=$1 here=$2
 	shift 2
 	mkdir -p "$tree"/{proc,dev,tmp,nix,root,etc/ssl}
+	# A process in a chroot may not make the user namespaces that newer versions of Nix sandbox with (user_namespaces(7)), so
+	# the tree becomes the root of the mount namespace, which takes it being a mount.
+	mount --bind "$tree" "$tree"
 	mount -t tmpfs tmpfs "$tree/tmp"
 	mkdir -p "$tree$here"
 	mount --rbind /proc "$tree/proc"
@@ -38,5 +41,9 @@ exec unshare --mount bash -euc '
 	mount --bind "$here" "$tree$here"
 	cp /etc/resolv.conf /etc/hosts "$tree/etc/"
 	cp /etc/passwd /etc/group "$tree/etc/"
-	exec unshare --root="$tree" --wd="$here" "$@"
+	mkdir -p "$tree/machine"
+	cd "$tree"
+	pivot_root . machine
+	cd "$here"
+	exec "$@"
 ' nix-in-suite "$root/tree" "$here" "$@"

@@ -234,7 +234,7 @@ func TestEpoch(t *testing.T) {
 			t.Errorf("Epoch(%q) = %v, %v", value, got, err)
 		}
 	}
-	for _, bad := range []string{"-1", "x", "1.5", " 1", "253402300800", "99999999999999999999"} {
+	for _, bad := range []string{"-1", "+1", "x", "1.5", " 1", "253402300800", "99999999999999999999"} {
 		if _, err := agentimage.Epoch(bad); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH: expected") {
 			t.Errorf("Epoch(%q): error is %v", bad, err)
 		}

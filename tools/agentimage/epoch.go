@@ -16,7 +16,7 @@ func Epoch(value string) (time.Time, error) {
 		return time.Unix(0, 0).UTC(), nil
 	}
 	seconds, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || seconds < 0 || seconds > maxEpoch {
+	if err != nil || value[0] == '+' || seconds < 0 || seconds > maxEpoch {
 		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH: expected seconds since 1970 from 0 to %d, got %q", int64(maxEpoch), value)
 	}
 	return time.Unix(seconds, 0).UTC(), nil

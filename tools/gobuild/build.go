@@ -39,6 +39,9 @@ func New(ctx context.Context, root, cache string, progress io.Writer) (*Builder,
 	if cache, err = filepath.Abs(cache); err != nil {
 		return nil, err
 	}
+	if err := checkPlaces(root, cache); err != nil {
+		return nil, err
+	}
 	s, err := readSettings(root)
 	if err != nil {
 		return nil, err

@@ -190,6 +190,7 @@ func verdict(err error) error {
 		otherFile   *agentimage.TamperedError
 		otherImage  *oci.InvalidError
 		taken       *registry.TagTakenError
+		place       *gobuild.PlaceError
 		malformed   *agentimage.DefinitionError
 		pin         *seed.PinError
 		settings    *gobuild.SettingsError
@@ -198,7 +199,7 @@ func verdict(err error) error {
 	switch {
 	case errors.As(err, &otherSeed), errors.As(err, &otherSum), errors.As(err, &otherModule), errors.As(err, &noHash), errors.As(err, &otherFile), errors.As(err, &otherImage), errors.As(err, &taken):
 		return cmdline.Refused(err)
-	case errors.As(err, &malformed), errors.As(err, &pin), errors.As(err, &settings), errors.As(err, &reference):
+	case errors.As(err, &malformed), errors.As(err, &pin), errors.As(err, &settings), errors.As(err, &reference), errors.As(err, &place):
 		return cmdline.Usage(err)
 	default:
 		return err
