@@ -22,7 +22,7 @@ func reorder(app *cli.App, args []string) []string {
 	}
 	flags, commands := app.Flags, app.Commands
 	var path []string
-	rest, help := args, ""
+	rest, help, takes := args, "", false
 	for len(rest) > 0 {
 		i := skipFlags(flags, rest)
 		if n := slices.IndexFunc(rest[:i], asksHelp); n >= 0 {
@@ -36,7 +36,7 @@ func reorder(app *cli.App, args []string) []string {
 		if next < 0 && help != "" {
 			break
 		}
-		if next < 0 && len(commands) > 0 {
+		if next < 0 && len(commands) > 0 && !takes {
 			return append(path, rest...) // an unknown command; it is the first argument as it stands
 		}
 		if next < 0 {
@@ -44,6 +44,8 @@ func reorder(app *cli.App, args []string) []string {
 		}
 		path = append(path, rest[:i+1]...)
 		rest = rest[i+1:]
+		// What has commands and takes arguments, too, says so in its usage.
+		takes = commands[next].ArgsUsage != ""
 		flags, commands = commands[next].Flags, commands[next].Subcommands
 	}
 	if help != "" {

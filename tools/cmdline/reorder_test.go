@@ -82,3 +82,26 @@ func FuzzReorder(f *testing.F) {
 		}
 	})
 }
+
+// TestReorderWhatTakesArgumentsAndHasCommands: a word that names no command is an argument then, and its flags are moved.
+func TestReorderWhatTakesArgumentsAndHasCommands(t *testing.T) {
+	app := &cli.App{Name: "tool", Commands: []*cli.Command{{
+		Name: "measure", ArgsUsage: "DIR",
+		Flags:       []cli.Flag{&cli.IntFlag{Name: "cpus"}},
+		Subcommands: []*cli.Command{{Name: "diff", ArgsUsage: "A B", Flags: []cli.Flag{&cli.StringFlag{Name: "output"}}}},
+	}}}
+	for line, want := range map[string]string{
+		"measure dir --cpus 2":          "measure --cpus 2 dir",
+		"measure --cpus 2 dir":          "measure --cpus 2 dir",
+		"measure diff a --output x b":   "measure diff --output x a b",
+		"measure --cpus 2 diff a b":     "measure --cpus 2 diff a b",
+		"measure dir diff --cpus=2":     "measure --cpus=2 dir diff",
+		"measure -- dir --cpus":         "measure -- dir --cpus",
+		"measure dir --cpus 2 --help":   "measure --cpus 2 --help",
+		"measure --cpus 2 dir --output": "measure --cpus 2 --output dir",
+	} {
+		if got := strings.Join(reorder(app, strings.Split(line, " ")), " "); got != want {
+			t.Errorf("%q became %q, want %q", line, got, want)
+		}
+	}
+}

@@ -43,9 +43,18 @@ func LogSequence(label string, log *eventlog.Log) Sequence {
 	return s
 }
 
+// fromUnknown is the input of an event whose type leaves several and whose data is not in the log: dstack strips it.
+const fromUnknown Input = "unknown"
+
 // inputOf guesses from type and data what an event of a log comes from.
 func inputOf(e *eventlog.Event) Input {
 	text := e.Describe()
+	if len(e.Data) == 0 && e.Name == "" {
+		switch e.Type {
+		case eventlog.EvPlatformConfigFlags, eventlog.EvEventTag, eventlog.EvIPL:
+			return fromUnknown
+		}
+	}
 	switch e.Type {
 	case eventlog.EvEFIHandoffTables2:
 		return FromMemory
@@ -97,6 +106,7 @@ var causes = map[Input]string{
 	FromCmdline:   "another kernel command line, or firmware that composes it otherwise (before and from 202508)",
 	FromInitrd:    "another initrd",
 	FromDisk:      "another partition table",
+	fromUnknown:   "an input that the log does not name, because the data of its events was stripped",
 	FromNothing:   "another sequence of boot steps: firmware of another generation, or a failed boot attempt",
 }
 
@@ -183,8 +193,10 @@ func cause(d Difference, a, b []Event) string {
 		return "only the second has it: " + causes[d.B.Input]
 	case d.B == nil:
 		return "only the first has it: " + causes[d.A.Input]
-	case d.A.Input == d.B.Input:
+	case d.A.Input == d.B.Input, d.A.Type == d.B.Type && d.B.Input == fromUnknown:
 		return causes[d.A.Input]
+	case d.A.Type == d.B.Type && d.A.Input == fromUnknown:
+		return causes[d.B.Input]
 	case contains(a[d.Index:], d.B.Digest):
 		return "only the first has the event here: " + causes[d.A.Input]
 	case contains(b[d.Index:], d.A.Digest):

@@ -17,9 +17,13 @@ func app() *cli.App {
 		Writer:               os.Stdout,
 		ErrWriter:            os.Stderr,
 		EnableBashCompletion: true,
+		// Commas are part of firmware paths and other values; a flag with several is repeated.
+		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
 			imageCommand(),
 			composeCommand(),
+			measureCommand(),
+			eventlogCommand(),
 			completionCommand(),
 		},
 	}

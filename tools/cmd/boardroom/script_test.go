@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +25,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/boardroom-tee/boardroom/tools/agentimage"
+	"github.com/boardroom-tee/boardroom/tools/eventlog"
 	"github.com/boardroom-tee/boardroom/tools/oci"
+	"github.com/boardroom-tee/boardroom/tools/tdx/image/imagetest"
 )
 
 func TestMain(m *testing.M) {
@@ -52,6 +57,9 @@ func TestScript(t *testing.T) {
 			"replace":  replace,
 			"layout":   layout,
 			"tagged":   tagged,
+			"guest":    guest,
+			"vector":   vector,
+			"quote":    quote,
 		},
 	})
 }
@@ -203,6 +211,56 @@ func tagged(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%s names %s, want %s", ref, got, want)
 	}
+}
+
+// guest writes a guest image, and beside it a firmware that is too old: guest DIR.
+func guest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: guest DIR")
+	}
+	vars := unpacked(ts, "tdx/testdata/firmware/OVMF_VARS_4M.fd.gz")
+	ts.Check(imagetest.Write(ts.MkAbs(args[0]), vars))
+	ts.Check(imagetest.WriteOldFirmware(ts.MkAbs(args[0]+"-old-firmware.fd"), vars))
+}
+
+// vector copies a vector of another package, unpacked: vector eventlog/testdata/ccel/dstack-ccel.bin.gz ccel.bin.
+func vector(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: vector PATH FILE, the path being relative to tools")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), unpacked(ts, args[0]), 0o600))
+}
+
+// quote writes an answer to GetQuote with a JSON event log and an unsigned quote of its registers: quote LOG FILE.
+func quote(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: quote LOG FILE")
+	}
+	text := ts.ReadFile(args[0])
+	log, err := eventlog.ParseDstackJSON([]byte(text))
+	ts.Check(err)
+	q := make([]byte, 1000)
+	q[0], q[4] = 4, 0x81
+	for r, value := range log.Replay() {
+		copy(q[376+48*int(r):], value[:])
+	}
+	answer, err := json.Marshal(map[string]string{"quote": hex.EncodeToString(q), "event_log": text})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), answer, 0o600))
+}
+
+// unpacked reads a file of another package's test data.
+func unpacked(ts *testscript.TestScript, path string) []byte {
+	data, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(path)))
+	ts.Check(err)
+	if !strings.HasSuffix(path, ".gz") {
+		return data
+	}
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	ts.Check(err)
+	data, err = io.ReadAll(r)
+	ts.Check(err)
+	return data
 }
 
 // Every command of the app is in the manual, with a test of what it does.
