@@ -50,8 +50,9 @@ check: $(STATICCHECK) $(GOLANGCI_LINT) $(GOVULNCHECK)
 	$(GOLANGCI_LINT) run
 	nix/vulnerabilities.sh $(GOVULNCHECK)
 
-# A short run of every fuzz target; FUZZTIME=60s for a long one.
-FUZZTIME ?= 3s
+# A short run of every fuzz target; FUZZTIME=60s for a long one. A number of inputs, because a time that ends while the fuzzer
+# starts a worker fails with "context deadline exceeded" now and then.
+FUZZTIME ?= 2000x
 fuzz:
 	@for package in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
