@@ -9,8 +9,7 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/crypto/sha3"
-
+	"github.com/boardroom-tee/boardroom/tools/dstack/internal/keccak"
 	"github.com/boardroom-tee/boardroom/tools/strictjson"
 )
 
@@ -60,11 +59,8 @@ func ConfigIDV3(document []byte) ConfigID {
 }
 
 func keccak256(parts ...[]byte) []byte {
-	h := sha3.NewLegacyKeccak256()
-	for _, part := range parts {
-		h.Write(part)
-	}
-	return h.Sum(nil)
+	sum := keccak.Sum256(parts...)
+	return sum[:]
 }
 
 // MRConfig is the document of form 3. Nil members are not pinned.
