@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/boardroom-tee/boardroom/tools/modtest"
 	"github.com/boardroom-tee/boardroom/tools/seed"
 )
 
@@ -79,7 +80,7 @@ func TestEnvironmentDoesNotReachTheCompiler(t *testing.T) {
 	want := compile(t, isolated(t, builder(t, source(t, nil), proxy)))
 
 	dir := source(t, nil)
-	writeFiles(t, filepath.Dir(dir), map[string]string{
+	modtest.WriteFiles(t, filepath.Dir(dir), map[string]string{
 		"go.mod":  "module example.test/parent\n",
 		"go.work": "go 1.24\n\nuse ./elsewhere\n",
 	})
@@ -223,7 +224,7 @@ func TestNewRefuses(t *testing.T) {
 // Another toolchain under the seed's name is refused before anything is compiled with it.
 func TestNewRefusesAnotherToolchain(t *testing.T) {
 	cache := t.TempDir()
-	writeFiles(t, filepath.Join(cache, "seed", "go9.9.9", "bin"), map[string]string{"go": "#!/bin/sh\necho compiled\n"})
+	modtest.WriteFiles(t, filepath.Join(cache, "seed", "go9.9.9", "bin"), map[string]string{"go": "#!/bin/sh\necho compiled\n"})
 	_, err := New(t.Context(), source(t, nil), cache, nil)
 	var mismatch *seed.MismatchError
 	if !errors.As(err, &mismatch) {

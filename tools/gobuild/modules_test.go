@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/boardroom-tee/boardroom/tools/modtest"
 )
 
 // contentSum is the hash of the module's content in its go.sum lines.
-func contentSum(p published) string {
-	return strings.Fields(p.sums)[2]
+func contentSum(p modtest.Module) string {
+	return strings.Fields(p.Sums)[2]
 }
 
 // What happened to a module's folder after the go command unpacked it, only this package notices.
@@ -28,7 +30,7 @@ func TestTamperedModuleFolder(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(folder, "extra.go")); err != nil {
 			t.Fatal(err)
 		}
-		writeFiles(t, folder, map[string]string{"words.go": string(original)})
+		modtest.WriteFiles(t, folder, map[string]string{"words.go": string(original)})
 	}
 	seen := make(map[string]bool)
 	for name, files := range map[string]map[string]string{
@@ -37,15 +39,15 @@ func TestTamperedModuleFolder(t *testing.T) {
 		"a file cut away": {"words.go": "package words\n\nfunc Greeting() string { return \"\" }\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			writeFiles(t, folder, files)
+			modtest.WriteFiles(t, folder, files)
 			t.Cleanup(restore)
 			_, err := b.Program(t.Context(), "cmd/hello")
 			var refused *ModuleError
 			if !errors.As(err, &refused) {
 				t.Fatalf("error is %v, want a *ModuleError", err)
 			}
-			if refused.Path != w.path || refused.Version != w.version || refused.Expected != contentSum(w) {
-				t.Errorf("error is %+v, want it to name %s@%s and expect %s", *refused, w.path, w.version, contentSum(w))
+			if refused.Path != w.Path || refused.Version != w.Version || refused.Expected != contentSum(w) {
+				t.Errorf("error is %+v, want it to name %s@%s and expect %s", *refused, w.Path, w.Version, contentSum(w))
 			}
 			if !strings.HasPrefix(refused.Actual, "h1:") || refused.Actual == refused.Expected || seen[refused.Actual] {
 				t.Errorf("actual hash is %s, want that of the changed folder", refused.Actual)
@@ -64,8 +66,8 @@ func TestTamperedModuleFolder(t *testing.T) {
 // A proxy that serves other content than go.sum vouches for is refused by the go command; the message has to come through.
 func TestTamperedModuleZip(t *testing.T) {
 	good := words(t)
-	evil := publish(t, good.path, good.version, map[string]string{
-		"go.mod": good.mod, "words.go": "package words\n\nfunc Greeting() string { return \"evil\" }\n",
+	evil := modtest.Publish(t, good.Path, good.Version, map[string]string{
+		"go.mod": good.Mod, "words.go": "package words\n\nfunc Greeting() string { return \"evil\" }\n",
 	})
 	b := isolated(t, builder(t, source(t, nil), serveModules(t, evil)))
 	_, err := b.Program(t.Context(), "cmd/hello")
@@ -81,10 +83,10 @@ func TestTamperedModuleZip(t *testing.T) {
 
 func TestUnvouchedModules(t *testing.T) {
 	w := words(t)
-	lines := strings.SplitAfter(w.sums, "\n")
+	lines := strings.SplitAfter(w.Sums, "\n")
 	replaced := map[string]string{
 		"go.mod":         "module example.test/app\n\ngo 1.24\n\nrequire example.test/words v1.0.0\n\nreplace example.test/words => ./words\n",
-		"words/go.mod":   w.mod,
+		"words/go.mod":   w.Mod,
 		"words/words.go": "package words\n\nfunc Greeting() string { return \"replaced\" }\n",
 	}
 	versioned := maps.Clone(replaced)
@@ -96,7 +98,7 @@ func TestUnvouchedModules(t *testing.T) {
 	}{
 		{"go.sum without the content's line", map[string]string{"go.sum": lines[1]}, []string{"example.test/words", "go.sum"}},
 		{"no go.sum", map[string]string{"go.sum": ""}, []string{"example.test/words", "go.sum"}},
-		{"go.sum with a short line", map[string]string{"go.sum": w.sums + "example.test/words v1.0.1\n"}, []string{"go.sum"}},
+		{"go.sum with a short line", map[string]string{"go.sum": w.Sums + "example.test/words v1.0.1\n"}, []string{"go.sum"}},
 		{"a replace directive", replaced, []string{"example.test/words@v1.0.0", "replaces it by ./words"}},
 		{"a replace directive that names a module", versioned, []string{"example.test/words@v1.0.0", "replaces it by example.test/words"}},
 	}
@@ -124,9 +126,9 @@ func TestUnvouchedModules(t *testing.T) {
 func TestModuleVerify(t *testing.T) {
 	w := words(t)
 	dir := t.TempDir()
-	writeFiles(t, dir, map[string]string{"go.mod": w.mod, "words.go": "package words\n\nfunc Greeting() string { return \"good morning\" }\n"})
-	m := module{Path: w.path, Version: w.version, Dir: dir}
-	sums := map[string]string{w.path + "@" + w.version: contentSum(w)}
+	modtest.WriteFiles(t, dir, map[string]string{"go.mod": w.Mod, "words.go": "package words\n\nfunc Greeting() string { return \"good morning\" }\n"})
+	m := module{Path: w.Path, Version: w.Version, Dir: dir}
+	sums := map[string]string{w.Path + "@" + w.Version: contentSum(w)}
 	if err := m.verify(sums); err != nil {
 		t.Errorf("a good folder: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/boardroom-tee/boardroom/tools/modtest"
 	"github.com/boardroom-tee/boardroom/tools/seed"
 )
 
@@ -73,9 +74,9 @@ const goodSettings = `{
 }`
 
 // words is the module that the program imports.
-func words(t *testing.T) published {
+func words(t *testing.T) modtest.Module {
 	t.Helper()
-	return publish(t, "example.test/words", "v1.0.0", map[string]string{
+	return modtest.Publish(t, "example.test/words", "v1.0.0", map[string]string{
 		"go.mod":   "module example.test/words\n\ngo 1.24\n",
 		"words.go": "package words\n\nfunc Greeting() string { return \"good morning\" }\n",
 	})
@@ -90,7 +91,7 @@ func source(t *testing.T, edits map[string]string) string {
 		"nix/seed.json":     lab.pin,
 		"nix/go-build.json": goodSettings,
 		"go.mod":            "module example.test/app\n\ngo 1.24\n\nrequire example.test/words v1.0.0\n",
-		"go.sum":            words(t).sums,
+		"go.sum":            words(t).Sums,
 		"cmd/hello/main.go": "package main\n\nimport \"example.test/words\"\n\nfunc main() { println(words.Greeting()) }\n",
 		// What the tags of a caller must not bring in.
 		"cmd/hello/evil.go": "//go:build evil\n\npackage main\n\nfunc init() { println(\"evil\") }\n",
@@ -98,7 +99,7 @@ func source(t *testing.T, edits map[string]string) string {
 	maps.Copy(files, edits)
 	maps.DeleteFunc(files, func(_, content string) bool { return content == "" })
 	dir := filepath.Join(t.TempDir(), "tree")
-	writeFiles(t, dir, files)
+	modtest.WriteFiles(t, dir, files)
 	return dir
 }
 

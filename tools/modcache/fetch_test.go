@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/boardroom-tee/boardroom/tools/modtest"
 	"github.com/boardroom-tee/boardroom/tools/nar"
 )
 
@@ -81,10 +82,10 @@ func TestFetch(t *testing.T) {
 	if got := list(t, dir); !slices.Equal(got, want) {
 		t.Errorf("the folder has %q, want %q", got, want)
 	}
-	for name, p := range map[string]published{"!words/@v/v1.0.0.zip": all["words"], "letters/@v/v1.2.0.zip": all["letters"]} {
+	for name, p := range map[string]modtest.Module{"!words/@v/v1.0.0.zip": all["words"], "letters/@v/v1.2.0.zip": all["letters"]} {
 		got, err := os.ReadFile(filepath.Join(dir, "example.test", filepath.FromSlash(name)))
-		if err != nil || !bytes.Equal(got, p.zip) {
-			t.Errorf("%s has %d bytes (%v), want the %d that were published", name, len(got), err, len(p.zip))
+		if err != nil || !bytes.Equal(got, p.Zip) {
+			t.Errorf("%s has %d bytes (%v), want the %d that were published", name, len(got), err, len(p.Zip))
 		}
 	}
 }
@@ -149,14 +150,14 @@ func TestFetchWithoutImports(t *testing.T) {
 func TestFetchRefuses(t *testing.T) {
 	all := modules(t)
 	evil := maps.Clone(all)
-	evil["letters"] = publish(t, "example.test/letters", "v1.2.0", map[string]string{"go.mod": all["letters"].mod, "letters.go": "package letters\n\nconst H = \"J\"\n"})
+	evil["letters"] = modtest.Publish(t, "example.test/letters", "v1.2.0", map[string]string{"go.mod": all["letters"].Mod, "letters.go": "package letters\n\nconst H = \"J\"\n"})
 	evilMod := maps.Clone(all)
 	altered := all["letters"]
-	altered.mod += "\n// more\n"
+	altered.Mod += "\n// more\n"
 	evilMod["letters"] = altered
 	cut := maps.Clone(all)
 	altered = all["letters"]
-	altered.zip = altered.zip[:len(altered.zip)/2]
+	altered.Zip = altered.Zip[:len(altered.Zip)/2]
 	cut["letters"] = altered
 	unvouched := maps.Clone(all)
 	delete(unvouched, "letters")
@@ -164,10 +165,10 @@ func TestFetchRefuses(t *testing.T) {
 	delete(absent, "letters")
 	tests := []struct {
 		name           string
-		vouched, serve map[string]published
+		vouched, serve map[string]modtest.Module
 		want           []string
 	}{
-		{"another zip", all, evil, []string{"example.test/letters@v1.2.0", "checksum mismatch", all["letters"].content, evil["letters"].content}},
+		{"another zip", all, evil, []string{"example.test/letters@v1.2.0", "checksum mismatch", all["letters"].Content, evil["letters"].Content}},
 		{"another go.mod", all, evilMod, []string{"example.test/letters@v1.2.0", "checksum mismatch"}},
 		{"half a zip", all, cut, []string{"not a valid zip file"}},
 		{"no line in go.sum", unvouched, all, []string{"example.test/letters", "go.sum"}},
@@ -266,7 +267,7 @@ func TestFetchInAHostileEnvironment(t *testing.T) {
 func TestFetchLeavesWhatIsThere(t *testing.T) {
 	all := modules(t)
 	dir := t.TempDir()
-	writeFiles(t, dir, map[string]string{"mine": "mine"})
+	modtest.WriteFiles(t, dir, map[string]string{"mine": "mine"})
 	err := Fetch(t.Context(), Request{Go: "go", Source: source(t, all, nil), Proxies: serveModules(t, "", all).url, Scratch: t.TempDir()}, dir)
 	if !errors.Is(err, fs.ErrExist) {
 		t.Errorf("error is %v, want fs.ErrExist in it", err)

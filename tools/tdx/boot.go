@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
+	"github.com/boardroom-tee/boardroom/tools/tdx/esp"
 	"github.com/boardroom-tee/boardroom/tools/tdx/pe"
 	"github.com/boardroom-tee/boardroom/tools/tdx/tdvf"
 )
@@ -235,39 +236,13 @@ func (d *DirectBoot) commandLine(prefix bool) (string, bool) {
 	}
 }
 
-// GUID partition table (UEFI 2.10 section 5.3).
-const (
-	gptSignature     = "EFI PART"
-	gptHeaderSize    = 92
-	gptEntriesLBA    = 72
-	gptEntryCount    = 80
-	gptEntrySize     = 84
-	maxGPTEntrySize  = 4096
-	maxGPTEntryCount = 4096
-)
-
 // partitionDigest is that of EV_EFI_GPT_EVENT: the primary header, u64 number of used entries, the used entries (PFP 1.06 section
 // 10.2.4; edk2 TdTcg2Dxe, TcgMeasureGptTable).
 func partitionDigest(disk []byte) (eventlog.Digest, error) {
-	for _, block := range []uint64{512, 4096} {
-		if uint64(len(disk)) < block+gptHeaderSize || string(disk[block:block+8]) != gptSignature {
-			continue
-		}
-		header := disk[block : block+gptHeaderSize]
-		count, size := uint64(binary.LittleEndian.Uint32(header[gptEntryCount:])), uint64(binary.LittleEndian.Uint32(header[gptEntrySize:]))
-		lba := binary.LittleEndian.Uint64(header[gptEntriesLBA:])
-		if count > maxGPTEntryCount || size < 128 || size > maxGPTEntrySize || lba > uint64(len(disk))/block || lba*block+count*size > uint64(len(disk)) {
-			return eventlog.Digest{}, fmt.Errorf("%w: partition table of %d entries of %d bytes at block %d, %d bytes of the disk are given", ErrInput, count, size, lba, len(disk))
-		}
-		var used []byte
-		n := uint64(0)
-		for entries := disk[lba*block:]; count > 0; count, entries = count-1, entries[size:] {
-			if !bytes.Equal(entries[:16], make([]byte, 16)) {
-				used = append(used, entries[:size]...)
-				n++
-			}
-		}
-		return eventlog.Sum(header, binary.LittleEndian.AppendUint64(nil, n), used), nil
+	table, err := esp.ParseTable(disk)
+	if err != nil {
+		return eventlog.Digest{}, err
 	}
-	return eventlog.Digest{}, fmt.Errorf("%w: no GUID partition table at the beginning of the disk", ErrInput)
+	count := binary.LittleEndian.AppendUint64(nil, uint64(len(table.Entries)))
+	return eventlog.Sum(append([][]byte{table.Header, count}, table.Entries...)...), nil
 }

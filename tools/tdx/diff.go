@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
+	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
 )
 
 // Sequence is a list of events that can be compared with another.
@@ -14,11 +15,13 @@ type Sequence struct {
 	events map[eventlog.Register][]Event
 	// tpm: the list is from a TPM, which does not have the events that only a TD logs.
 	tpm bool
+	// machine is the shape that the events of a prediction were made for, nil if it is not known.
+	machine *machine.Machine
 }
 
 // Sequence returns the events of a prediction.
 func (p *Prediction) Sequence(label string) Sequence {
-	s := Sequence{Label: label, events: make(map[eventlog.Register][]Event)}
+	s := Sequence{Label: label, events: make(map[eventlog.Register][]Event), machine: p.Machine}
 	for _, e := range p.Events {
 		s.events[e.Register] = append(s.events[e.Register], e)
 	}
@@ -143,6 +146,11 @@ func Diff(a, b Sequence) []Difference {
 		}
 		if d, differ := firstDifference(x, y); differ {
 			d.Register = r
+			if d.A != nil && d.A.Input == FromACPI || d.B != nil && d.B.Input == FromACPI {
+				if shape := shapeCause(a, b); shape != "" {
+					d.Cause = shape
+				}
+			}
 			differences = append(differences, d)
 		}
 	}

@@ -14,6 +14,10 @@ var ErrUnsupported = errors.New("not supported")
 // ErrInput: an input is missing or malformed.
 var ErrInput = errors.New("input")
 
+// ErrProcessor: the firmware measures what the processor is, and that was not said. A prediction with any other processor would be met by
+// no machine.
+var ErrProcessor = errors.New("processor is not known")
+
 // Inputs determine all measurements. Byte slices are not copied.
 type Inputs struct {
 	// Firmware is the whole image given to -bios.
@@ -22,6 +26,8 @@ type Inputs struct {
 	Profile *tdvf.Profile
 	// Layout overrides the layout of the profile, unless it is empty.
 	Layout tdvf.Layout
+	// LayoutInDoubt is used where the image leaves open which of two layouts it has, unless it is empty.
+	LayoutInDoubt tdvf.Layout
 	// PageOrder is that of the host.
 	PageOrder tdvf.PageOrder
 
@@ -44,6 +50,11 @@ type Inputs struct {
 	// Exactly one of the two is set.
 	Direct *DirectBoot
 	Disk   *DiskBoot
+
+	// machine is that of SetMachine, with the defaults that were applied.
+	machine *machine.Machine
+	// noProcessor: SMBIOS was made for a processor that is none.
+	noProcessor bool
 }
 
 // ACPI is what QEMU hands over as ACPI tables: the contents of fw_cfg files.
@@ -147,6 +158,8 @@ type Prediction struct {
 	Events []Event
 	// Profile is what was assumed about the firmware.
 	Profile *tdvf.Profile
+	// Machine is the shape that [Inputs.SetMachine] was given, nil if it was not called.
+	Machine *machine.Machine
 	// Notes are conditions that the prediction depends on and that the inputs do not show.
 	Notes []string
 }

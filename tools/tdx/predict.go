@@ -1,10 +1,12 @@
 package tdx
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
+	"github.com/boardroom-tee/boardroom/tools/tdx/smbios"
 	"github.com/boardroom-tee/boardroom/tools/tdx/tdvf"
 )
 
@@ -58,17 +60,22 @@ func Predict(in Inputs) (*Prediction, error) {
 // profile applies the overrides of the inputs to what the image says.
 func (in *Inputs) profile(image *tdvf.Image, onePass *task[eventlog.Digest]) (*tdvf.Profile, error) {
 	p := in.Profile
+	layout := in.Layout
 	if p == nil {
 		d, err := onePass.wait()
 		if err != nil {
 			return nil, err
 		}
-		if p, err = image.ProfileOf(d); err != nil && (in.Layout == "" || p == nil) {
+		p, err = image.ProfileOf(d)
+		if errors.Is(err, tdvf.ErrLayout) && layout == "" {
+			layout = in.LayoutInDoubt
+		}
+		if err != nil && (layout == "" || p == nil) {
 			return nil, err
 		}
 	}
-	if in.Layout != "" && in.Layout != p.Layout {
-		return p.WithLayout(in.Layout)
+	if layout != "" && layout != p.Layout {
+		return p.WithLayout(layout)
 	}
 	return p, nil
 }
@@ -126,7 +133,7 @@ func (p *predictor) result() *Prediction {
 	values := bank.Values()
 	return &Prediction{
 		RTMR0: values[eventlog.RTMR0], RTMR1: values[eventlog.RTMR1], RTMR2: values[eventlog.RTMR2],
-		Events: p.events, Profile: p.profile, Notes: p.notes,
+		Events: p.events, Profile: p.profile, Machine: p.in.machine, Notes: p.notes,
 	}
 }
 
@@ -164,15 +171,9 @@ func (p *predictor) rtmr0() error {
 		return err
 	}
 	if p.profile.SMBIOS {
-		firmware := p.in.FirmwareStrings
-		if firmware == nil {
-			firmware = p.profile.Strings
-		}
-		table, err := measuredSMBIOS(p.in.SMBIOS, firmware)
-		if err != nil {
+		if err := p.smbios(); err != nil {
 			return err
 		}
-		p.add(eventlog.RTMR0, eventlog.EvEFIHandoffTables, "SMBIOS tables", FromSMBIOS, eventlog.Sum(table))
 	}
 	if err := p.bootVariables(); err != nil {
 		return err
@@ -180,6 +181,27 @@ func (p *predictor) rtmr0() error {
 	if !p.profile.SeparatorRTMR1 {
 		p.separator(eventlog.RTMR0)
 	}
+	return nil
+}
+
+// smbios adds the table that the firmware makes of QEMU's (MdeModulePkg/Universal/SmbiosMeasurementDxe).
+func (p *predictor) smbios() error {
+	if p.in.noProcessor {
+		return fmt.Errorf("%w: firmware of layout %s measures SMBIOS tables, where QEMU writes what CPUID leaf 1 has in EAX and EDX", ErrProcessor, p.profile.Layout)
+	}
+	firmware := p.in.FirmwareStrings
+	if firmware == nil {
+		firmware = p.profile.Strings
+	}
+	var own *smbios.Firmware
+	if firmware != nil {
+		own = &smbios.Firmware{Vendor: firmware.Vendor, Version: firmware.Version, Date: firmware.ReleaseDate}
+	}
+	table, err := smbios.Measured(p.in.SMBIOS, own)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	p.add(eventlog.RTMR0, eventlog.EvEFIHandoffTables, "SMBIOS tables", FromSMBIOS, eventlog.Sum(table))
 	return nil
 }
 

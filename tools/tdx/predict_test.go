@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
+	"github.com/boardroom-tee/boardroom/tools/tdx/image/imagetest"
 	"github.com/boardroom-tee/boardroom/tools/tdx/internal/fwtest"
 	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
 	"github.com/boardroom-tee/boardroom/tools/tdx/pe"
@@ -203,7 +204,7 @@ func TestPredictRefuses(t *testing.T) {
 		{"SMBIOS cut", func(in *Inputs) { in.SMBIOS = in.SMBIOS[:len(in.SMBIOS)-7] }, ErrInput},
 		{"no firmware strings", func(in *Inputs) { in.FirmwareStrings = nil }, ErrInput},
 		{"disk without UKI", func(in *Inputs) { in.Disk, in.Direct = &DiskBoot{Loader: in.Direct.Kernel}, nil }, ErrUnsupported},
-		{"initrd with UKI", func(in *Inputs) { in.Direct.Kernel = testUKI(testKernel("6.9")) }, ErrUnsupported},
+		{"initrd with UKI", func(in *Inputs) { in.Direct.Kernel = imagetest.NewUKI(testKernel("6.9")) }, ErrUnsupported},
 		{"keys without db entry", func(in *Inputs) {
 			in.Firmware = fwtest.Image(fwtest.Read(t, "testdata/firmware/OVMF_VARS_4M.ms.fd.gz"), nil, fwtest.X64)
 			in.Profile.SecureBoot = true
@@ -262,10 +263,9 @@ func TestDiff(t *testing.T) {
 
 func FuzzPredict(f *testing.F) {
 	in := exampleInputs(f, 202511)
-	f.Add(in.ACPI.Loader[:512], in.SMBIOS, fwtest.Read(f, "testdata/tpm-oracle/gpt-first-17408-bytes.bin.gz"))
-	f.Fuzz(func(_ *testing.T, loader, smbios, disk []byte) {
+	f.Add(in.ACPI.Loader[:512], fwtest.Read(f, "testdata/tpm-oracle/gpt-first-17408-bytes.bin.gz"))
+	f.Fuzz(func(_ *testing.T, loader, disk []byte) {
 		_, _ = loaderFiles(loader)
-		_, _ = measuredSMBIOS(smbios, in.FirmwareStrings)
 		_, _ = partitionDigest(disk)
 	})
 }

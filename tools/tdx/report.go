@@ -6,6 +6,7 @@ import (
 
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
 	"github.com/boardroom-tee/boardroom/tools/strictjson"
+	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
 	"github.com/boardroom-tee/boardroom/tools/tdx/tdvf"
 )
 
@@ -21,8 +22,9 @@ type Report struct {
 	// Layout is that of the firmware's events, see [tdvf.Layout].
 	Layout tdvf.Layout `json:"layout"`
 	Notes  []string    `json:"notes"`
-	// Events are there if they were asked for.
-	Events []Event `json:"events,omitempty"`
+	// Machine and Events are there if events were asked for.
+	Machine *machine.Machine `json:"machine,omitempty"`
+	Events  []Event          `json:"events,omitempty"`
 }
 
 // Report returns the prediction as it is printed, with its events or without.
@@ -32,7 +34,7 @@ func (p *Prediction) Report(events bool) Report {
 		r.Notes = []string{}
 	}
 	if events {
-		r.Events = p.Events
+		r.Machine, r.Events = p.Machine, p.Events
 	}
 	return r
 }
@@ -56,6 +58,11 @@ func (r *Report) check() error {
 	if len(r.Events) == 0 {
 		return errors.New("expected events, got none; they are saved with --explain")
 	}
+	if r.Machine != nil {
+		if err := r.Machine.Validate(); err != nil {
+			return err
+		}
+	}
 	bank := eventlog.NewBank(eventlog.KindCCEL)
 	for i, e := range r.Events {
 		if e.Register > eventlog.RTMR2 {
@@ -76,6 +83,6 @@ func (r *Report) check() error {
 
 // Sequence returns the events of the report.
 func (r *Report) Sequence(label string) Sequence {
-	p := Prediction{Events: r.Events}
+	p := Prediction{Events: r.Events, Machine: r.Machine}
 	return p.Sequence(label)
 }

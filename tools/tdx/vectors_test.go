@@ -1,8 +1,6 @@
 package tdx
 
 import (
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -10,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
+	"github.com/boardroom-tee/boardroom/tools/tdx/image/imagetest"
 	"github.com/boardroom-tee/boardroom/tools/tdx/internal/fwtest"
 	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
 	"github.com/boardroom-tee/boardroom/tools/tdx/tdvf"
@@ -24,29 +23,7 @@ func digest(t testing.TB, s string) eventlog.Digest {
 	return d
 }
 
-// testKernel is a PE file with the setup header of Linux and nothing to run.
-func testKernel(version string) []byte {
-	b := make([]byte, 0x1400)
-	copy(b, "MZ")
-	binary.LittleEndian.PutUint32(b[0x3C:], 0x40)
-	copy(b[0x40:], "PE\x00\x00")
-	binary.LittleEndian.PutUint16(b[0x46:], 1)      // one section
-	binary.LittleEndian.PutUint16(b[0x54:], 160)    // optional header
-	binary.LittleEndian.PutUint16(b[0x58:], 0x20B)  // PE32+
-	binary.LittleEndian.PutUint32(b[0x94:], 0x1000) // size of headers
-	binary.LittleEndian.PutUint32(b[0xC4:], 6)      // directories
-	copy(b[0xF8:], ".text")
-	binary.LittleEndian.PutUint32(b[0x100:], 0x400)
-	binary.LittleEndian.PutUint32(b[0x108:], 0x400)
-	binary.LittleEndian.PutUint32(b[0x10C:], 0x1000)
-	copy(b[0x202:], "HdrS")
-	binary.LittleEndian.PutUint16(b[0x206:], 0x20F)
-	binary.LittleEndian.PutUint16(b[0x20E:], 0x800-0x200)
-	b[0x211] = 1
-	binary.LittleEndian.PutUint16(b[0x236:], 0x3F)
-	copy(b[0x800:], version)
-	return b
-}
+func testKernel(version string) []byte { return imagetest.NewKernel(version) }
 
 // qemuVersion is a version of QEMU.
 func qemuVersion(major, minor, patch int) machine.Version {
@@ -273,7 +250,7 @@ func TestTPMLogs(t *testing.T) {
 			uki := strings.Contains(run.name, "uki")
 			kernel := testKernel("6.1.0")
 			if uki {
-				kernel = testUKI(kernel)
+				kernel = imagetest.NewUKI(kernel)
 			}
 			in := run.inputs(t, kernel, nil)
 			p := predict(t, in)
@@ -293,43 +270,5 @@ func TestTPMLogs(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// testUKI packs a kernel the way systemd-stub 252 wants it.
-func testUKI(kernel []byte) []byte {
-	sections := []struct {
-		name string
-		data []byte
-	}{{".sdmagic", []byte("#### LoaderInfo: systemd-stub 252.39-1 ####")}, {".linux", kernel}, {".cmdline", []byte("console=ttyS0 loglevel=3")}}
-	b := testKernel("")
-	clear(b[0x200:0x1000])
-	binary.LittleEndian.PutUint16(b[0x46:], uint16(len(sections)))
-	b = b[:0x1000]
-	for i, s := range sections {
-		h := b[0xF8+40*i:]
-		clear(h[:40])
-		copy(h, s.name)
-		binary.LittleEndian.PutUint32(h[8:], uint32(len(s.data)))
-		binary.LittleEndian.PutUint32(h[16:], uint32(len(s.data)))
-		binary.LittleEndian.PutUint32(h[20:], uint32(len(b)))
-		b = append(b, s.data...)
-	}
-	return b
-}
-
-func TestSMBIOSEvent(t *testing.T) {
-	// etc/smbios/smbios-tables with OVMF's additions must give the table that Linux read in the same guest.
-	for _, run := range oracleRuns {
-		if run.strings.Vendor == "" {
-			continue
-		}
-		dir := filepath.Join("testdata/tpm-oracle", run.name)
-		want := append([]byte(nil), fwtest.Read(t, dir, "DMI")...)
-		filterSMBIOS(want[:len(want)-6])
-		got, err := measuredSMBIOS(fwtest.Read(t, dir, "etc_smbios_smbios-tables"), &run.strings)
-		if err != nil || hex.EncodeToString(got) != hex.EncodeToString(want) {
-			t.Errorf("%s: %x (%v), want %x", run.name, got, err, want)
-		}
 	}
 }

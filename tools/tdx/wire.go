@@ -2,6 +2,7 @@ package tdx
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/boardroom-tee/boardroom/tools/tdx/acpi"
 	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
@@ -10,8 +11,16 @@ import (
 )
 
 // SetMachine fills in what follows from the shape of the machine: QEMU, memory, page order, ACPI tables, fw_cfg items and SMBIOS
-// tables. The firmware's strings in the options are not used, those of the inputs or of the image are.
+// tables. For a boot from disk it is also the boot option of the disk, see [DiskBoot].
 func (in *Inputs) SetMachine(m machine.Machine, o smbios.Options) error {
+	if m.DirectBoot != (in.Direct != nil) {
+		return &machine.FieldError{Field: "DirectBoot", Want: "true for a kernel, false for a disk", Got: strconv.FormatBool(m.DirectBoot)}
+	}
+	if in.Disk != nil {
+		if err := in.Disk.setMachine(&m); err != nil {
+			return err
+		}
+	}
 	tables, err := acpi.Build(m)
 	if err != nil {
 		return err
@@ -25,6 +34,10 @@ func (in *Inputs) SetMachine(m machine.Machine, o smbios.Options) error {
 		return err
 	}
 	in.QEMU, in.Memory, in.PageOrder, in.SMBIOS = m.QEMU, m.Memory, tdvf.PageOrder(m.PageAddOrder()), structures.QEMU
+	shape := m
+	shape.PageAdd = m.PageAddOrder()
+	in.machine = &shape
+	in.noProcessor = o.Processor == smbios.Processor{}
 	in.RAM = nil
 	for _, r := range m.RAM() {
 		in.RAM = append(in.RAM, tdvf.Range{Start: r.First, Length: r.Last - r.First + 1})
@@ -49,5 +62,32 @@ func (c *FwCfg) set(items []acpi.Item) error {
 		}
 		*field = item.Data
 	}
+	return nil
+}
+
+// setMachine finds the boot option of the machine's one disk. Devices that would make firmware register further options are refused:
+// other disks, and network devices, whose options have their MAC addresses.
+func (d *DiskBoot) setMachine(m *machine.Machine) error {
+	share := m.HostShare == machine.ShareVVFAT || m.HostShare == machine.ShareVHD
+	for _, device := range []struct {
+		field string
+		there bool
+		got   any
+	}{
+		{"DataDisk", m.DataDisk, m.DataDisk}, {"NICs", m.NICs != 0, m.NICs}, {"VerityVolumes", m.VerityVolumes != 0, m.VerityVolumes},
+		{"HostShare", share, m.HostShare}, {"Extra", len(m.Extra) != 0, len(m.Extra)}, {"BootOrder", len(m.BootOrder) != 0, m.BootOrder},
+	} {
+		if device.there {
+			return &machine.FieldError{Field: device.field, Want: "none for a boot from disk, which is modelled with one disk and no other boot option", Got: fmt.Sprint(device.got)}
+		}
+	}
+	if !m.RootDisk {
+		return &machine.FieldError{Field: "RootDisk", Want: "the disk to boot from", Got: "false"}
+	}
+	devices, err := m.Devices()
+	if err != nil {
+		return err
+	}
+	d.Devices, d.BootOrder = []DeviceOption{VirtioBlk(uint8(devices[0].Slot), uint8(devices[0].Function))}, nil
 	return nil
 }

@@ -1,9 +1,13 @@
 package tdx
 
 import (
-	"bytes"
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/boardroom-tee/boardroom/tools/eventlog"
+	"github.com/boardroom-tee/boardroom/tools/tdx/image/imagetest"
 	"github.com/boardroom-tee/boardroom/tools/tdx/internal/fwtest"
 	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
 	"github.com/boardroom-tee/boardroom/tools/tdx/smbios"
@@ -29,16 +33,97 @@ func TestRTMR0FromMachine(t *testing.T) {
 	}
 }
 
-// TestSMBIOSAgrees compares what is measured of a generated table with what the generator says.
-func TestSMBIOSAgrees(t *testing.T) {
-	m := machine.Default()
-	firmware := tdvf.Strings{Vendor: "EDK II", Version: "unknown", ReleaseDate: "02/02/2022"}
-	table, err := smbios.Build(m, smbios.Options{Firmware: smbios.Firmware{Vendor: firmware.Vendor, Version: firmware.Version, Date: firmware.ReleaseDate}})
-	if err != nil {
+// TestDiskFromMachine reproduces the boot variables of a published run from the shape of its machine, and refuses machines whose firmware
+// would find more to boot from.
+func TestDiskFromMachine(t *testing.T) {
+	m := machine.Machine{CPUs: 2, Memory: 2 << 30, QEMU: qemuVersion(10, 0, 13), RootDisk: true, GuestPhysBits: 46}
+	in := Inputs{
+		Firmware: testFirmware(t, fwtest.X64), Profile: releaseProfile(t, 202502), PageOrder: tdvf.OnePass,
+		Disk: &DiskBoot{Table: fwtest.Read(t, "testdata/tpm-oracle/gpt-first-17408-bytes.bin.gz"), Loader: imagetest.NewUKI(testKernel("6.1.0")), Stub: StubAll},
+	}
+	if err := in.SetMachine(m, smbios.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := measuredSMBIOS(table.QEMU, &firmware)
-	if err != nil || !bytes.Equal(got, table.Measured) {
-		t.Errorf("%x (%v), want %x", got, err, table.Measured)
+	variables := func(events []Event) (digests []eventlog.Digest) {
+		for _, e := range events {
+			if e.Type == eventlog.EvEFIVariableBoot || e.Type == eventlog.EvEFIGPTEvent {
+				digests = append(digests, e.Digest)
+			}
+		}
+		return digests
+	}
+	var run oracleRun
+	for _, r := range oracleRuns {
+		if strings.Contains(r.name, "gptdisk") {
+			run = r
+		}
+	}
+	log := LogSequence("log", run.log(t)).events
+	got, want := variables(predict(t, in).Events), variables(append(log[eventlog.RTMR0], log[eventlog.RTMR1]...))
+	if len(got) != 5 || !slices.Equal(got, want) {
+		t.Errorf("boot variables and partition table %s, want %s", got, want)
+	}
+	for field, change := range map[string]func(*machine.Machine){
+		"RootDisk": func(m *machine.Machine) { m.RootDisk = false }, "DataDisk": func(m *machine.Machine) { m.DataDisk = true },
+		"NICs": func(m *machine.Machine) { m.NICs = 1 }, "VerityVolumes": func(m *machine.Machine) { m.VerityVolumes = 1 },
+		"HostShare": func(m *machine.Machine) { m.HostShare = machine.ShareVHD }, "DirectBoot": func(m *machine.Machine) { m.DirectBoot = true },
+		"Extra":     func(m *machine.Machine) { m.Extra = []machine.Device{{Kind: machine.Endpoint}} },
+		"BootOrder": func(m *machine.Machine) { m.BootOrder = []string{"/pci@i0cf8/scsi@1/disk@0,0"} },
+	} {
+		other := m
+		change(&other)
+		var impossible *machine.FieldError
+		if err := in.SetMachine(other, smbios.Options{}); !errors.As(err, &impossible) || impossible.Field != field {
+			t.Errorf("%s: %v, want a refusal of the field", field, err)
+		}
+	}
+}
+
+// TestProcessor: firmware that measures SMBIOS tables needs to know the processor, other firmware does not.
+func TestProcessor(t *testing.T) {
+	for release, o := range map[int]map[smbios.Processor]error{
+		202502: {{}: nil, {Signature: 0xC06F2, Features: 0x1F8BFBFF}: nil},
+		202511: {{}: ErrProcessor, {Signature: 0xC06F2, Features: 0x1F8BFBFF}: nil},
+	} {
+		for processor, want := range o {
+			in := exampleInputs(t, release)
+			if err := in.SetMachine(machine.Default(), smbios.Options{Processor: processor}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Predict(in); !errors.Is(err, want) {
+				t.Errorf("edk2 %d, processor %+v: %v, want %v", release, processor, err, want)
+			}
+		}
+	}
+}
+
+// TestLayoutInDoubt: what the image leaves open is taken from the inputs, what it says is not.
+func TestLayoutInDoubt(t *testing.T) {
+	dir := t.TempDir()
+	if err := imagetest.Write(dir, fwtest.Read(t, "testdata/firmware/OVMF_VARS_4M.fd.gz")); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		firmware      string
+		doubt, layout tdvf.Layout
+		want          tdvf.Layout
+	}{
+		{imagetest.FirmwareInDoubt, "", "", ""},
+		{imagetest.FirmwareInDoubt, tdvf.LayoutB, "", tdvf.LayoutB},
+		{imagetest.FirmwareInDoubt, tdvf.LayoutB, tdvf.LayoutA, tdvf.LayoutA},
+		{imagetest.FirmwareC, tdvf.LayoutB, "", tdvf.LayoutC},
+	} {
+		in := exampleInputs(t, 202502)
+		in.Firmware, in.Profile, in.Layout, in.LayoutInDoubt = fwtest.Read(t, dir, test.firmware), nil, test.layout, test.doubt
+		p, err := Predict(in)
+		if test.want == "" {
+			if !errors.Is(err, tdvf.ErrLayout) {
+				t.Errorf("%s: %v, want ErrLayout", test.firmware, err)
+			}
+			continue
+		}
+		if err != nil || p.Profile.Layout != test.want {
+			t.Errorf("%s with %q and %q: %v, want layout %s", test.firmware, test.layout, test.doubt, err, test.want)
+		}
 	}
 }

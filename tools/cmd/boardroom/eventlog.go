@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -41,7 +40,7 @@ func eventlogCommand() *cli.Command {
 	}
 }
 
-// readLog reads a log. One whose events are not what their digests say is refused; one that is malformed says nothing.
+// readLog reads a log. One that is malformed, or whose events are not what their digests say, is refused.
 func readLog(c *cli.Context) (*eventlog.Log, error) {
 	if err := cmdline.Args(c, "FILE"); err != nil {
 		return nil, err
@@ -49,15 +48,11 @@ func readLog(c *cli.Context) (*eventlog.Log, error) {
 	path := c.Args().First()
 	data, err := image.ReadFile(path, eventlog.MaxDocument)
 	if err != nil {
-		return nil, err
+		return nil, fileFault(err)
 	}
 	log, err := eventlog.Parse(data)
 	if err != nil {
-		err = fmt.Errorf("%s: %w", path, err)
-		if errors.Is(err, eventlog.ErrDigest) {
-			return nil, cmdline.Refused(err)
-		}
-		return nil, err
+		return nil, cmdline.Refused(fmt.Errorf("%s: %w", path, err))
 	}
 	return log, nil
 }

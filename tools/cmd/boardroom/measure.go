@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
 	"github.com/boardroom-tee/boardroom/tools/tdx"
 	"github.com/boardroom-tee/boardroom/tools/tdx/acpi"
+	"github.com/boardroom-tee/boardroom/tools/tdx/esp"
 	"github.com/boardroom-tee/boardroom/tools/tdx/image"
 	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
 	"github.com/boardroom-tee/boardroom/tools/tdx/pe"
@@ -28,7 +31,10 @@ const (
 	formatValues    = "values"
 	formatReference = "reference-values"
 	formatRVPS      = "rvps"
+	formatCoRIM     = "corim"
 )
+
+var formats = []string{formatValues, formatReference, formatRVPS, formatCoRIM}
 
 func measureCommand() *cli.Command {
 	return &cli.Command{
@@ -36,21 +42,25 @@ func measureCommand() *cli.Command {
 		Usage:     "predict what TDX hardware will report about a guest",
 		ArgsUsage: "DIR",
 		Description: "Computes MRTD and RTMR0 to RTMR2 of a guest image for a machine shape, before anything runs. DIR is a dstack guest image;\n" +
-			"without it, firmware, kernel and initrd are named one by one. The default shape is that of dstack-vmm with QEMU 9.2.1.",
+			"without it, firmware, kernel and initrd are named one by one, or firmware and a disk to boot from. The default shape is that of\n" +
+			"dstack-vmm with QEMU 9.2.1. Exit code 1 says that a file is not what it has to be, 2 that the call is not, 3 that it can not be told.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "firmware", Usage: "without DIR: the firmware, a `FILE`"},
 			&cli.StringFlag{Name: "kernel", Usage: "without DIR: the kernel or UKI, a `FILE`"},
 			&cli.StringFlag{Name: "initrd", Usage: "without DIR: the initrd, a `FILE`"},
+			&cli.StringFlag{Name: "disk", Usage: "without DIR and --kernel: boot from the root disk, a raw `FILE` with a GUID partition table and a UKI as \\EFI\\BOOT\\BOOTX64.EFI"},
 			&cli.StringFlag{Name: "cmdline", Usage: "the kernel command line, a `TEXT` (default: the image's, or nothing)"},
 			&cli.StringFlag{Name: "layout", Usage: "the `LAYOUT` of the firmware's events, A, B, C or D (default: read from the firmware)"},
 			&cli.StringFlag{Name: "kernel-events", Usage: "what the kernel's EFI stub measures, `WHAT` nothing, load-options or all (default: by its version)"},
 			&cli.StringFlag{Name: "db-entry", Usage: "for firmware with keys enrolled: the entry of db that verifies the kernel, a `FILE` with its EFI_SIGNATURE_DATA"},
 			&cli.BoolFlag{Name: "no-firmware-setup", Usage: "the guest runs with opt/org.tianocore/FirmwareSetupSupport=no"},
 			&cli.StringSliceFlag{Name: "smbios", Usage: "a string of -smbios type=1, `KEY=VALUE` with manufacturer, product, version, serial, sku or family; may be repeated"},
-			&cli.StringFlag{Name: "cpuid-signature", Usage: "the processor's signature, EAX of CPUID leaf 1, a `NUMBER`"},
-			&cli.StringFlag{Name: "cpuid-features", Usage: "the processor's features, EDX of CPUID leaf 1, a `NUMBER`"},
+			&cli.StringSliceFlag{Name: "firmware-string", Usage: "what the firmware says of itself in SMBIOS, `KEY=VALUE` with vendor, version or date; all three (default: read from the firmware)"},
+			&cli.StringFlag{Name: "cpuid-signature", Usage: "the guest's processor, EAX of CPUID leaf 1, a `NUMBER`; needed for firmware of layout C or D"},
+			&cli.StringFlag{Name: "cpuid-features", Usage: "the guest's processor, EDX of CPUID leaf 1, a `NUMBER`; needed for firmware of layout C or D"},
 			&cli.BoolFlag{Name: "explain", Usage: "list every event, in order"},
-			&cli.StringFlag{Name: "format", Value: formatValues, Usage: "print `WHAT`: values; reference-values, an in-toto statement; rvps, a sample payload for Trustee's RVPS; the latter two are JSON"},
+			&cli.StringFlag{Name: "format", Value: formatValues, Usage: "print `WHAT`: values; reference-values, an in-toto statement in JSON; rvps, a sample payload in JSON for Trustee's RVPS; corim, an unsigned IETF CoRIM in CBOR"},
+			&cli.StringFlag{Name: "to", Usage: "with --format corim: write it to `FILE` and print its digest"},
 			cmdline.OutputFlag(),
 		}, shapeFlags()...),
 		Action: measure,
@@ -83,7 +93,7 @@ func inner(c *cli.Context) error {
 	return nil
 }
 
-// readFault gives a fault of reading its exit code: a file that cannot be what it is said to be is a mistake in the call.
+// readFault gives a fault of reading a file that says what to do its exit code: one that can not be such a file is a mistake in the call.
 func readFault(err error) error {
 	var size *image.SizeError
 	if errors.As(err, &size) {
@@ -92,64 +102,109 @@ func readFault(err error) error {
 	return err
 }
 
-// measureFault gives an error its exit code: malformed inputs are mistakes in the call, and what is not modelled can not be told.
+// fileFault gives a fault of reading a file that is judged its exit code: one that can not be what it is said to be is refused.
+func fileFault(err error) error {
+	var size *image.SizeError
+	if errors.As(err, &size) {
+		return cmdline.Refused(err)
+	}
+	return err
+}
+
+// measureFault gives an error its exit code, see docs/measure.md: a file that is malformed is refused, a shape or a flag is a mistake in
+// the call, and what is not modelled can not be told.
 func measureFault(err error) error {
 	var (
-		shape    *machine.FieldError
-		metadata *image.FieldError
+		impossible *machine.FieldError
+		metadata   *image.FieldError
+		variant    *image.VariantError
 	)
 	switch {
-	case errors.As(err, &shape), errors.As(err, &metadata), errors.Is(err, tdvf.ErrImage), errors.Is(err, tdvf.ErrSplitImage),
-		errors.Is(err, tdvf.ErrVariables), errors.Is(err, tdvf.ErrMemory), errors.Is(err, pe.ErrFormat), errors.Is(err, tdx.ErrInput):
+	case errors.Is(err, tdvf.ErrLayout):
+		return flagError("layout", fmt.Errorf("expected A or B, got none: %w", err))
+	case errors.Is(err, tdx.ErrProcessor):
+		return cmdline.Usage(fmt.Errorf("--cpuid-signature, --cpuid-features: expected those of the guest's processor, got none: %w", err))
+	case errors.As(err, &impossible), errors.Is(err, tdvf.ErrMemory), errors.Is(err, tdx.ErrInput):
 		return cmdline.Usage(err)
+	case errors.As(err, &metadata), errors.As(err, &variant), errors.Is(err, tdvf.ErrImage), errors.Is(err, tdvf.ErrSplitImage),
+		errors.Is(err, tdvf.ErrVariables), errors.Is(err, pe.ErrFormat), errors.Is(err, esp.ErrDisk):
+		return cmdline.Refused(err)
 	default:
-		return readFault(err)
+		return fileFault(err)
 	}
 }
 
 func measure(c *cli.Context) error {
 	names := []string{"DIR"}
-	if c.NArg() == 0 && (c.IsSet("firmware") || c.IsSet("kernel")) {
+	if c.NArg() == 0 && (c.IsSet("firmware") || c.IsSet("kernel") || c.IsSet("disk")) {
 		names = nil
 	}
 	if err := cmdline.Args(c, names...); err != nil {
 		return err
 	}
 	format := c.String("format")
-	if format != formatValues && format != formatReference && format != formatRVPS {
-		return flagError("format", fmt.Errorf("expected %s, %s or %s, got %q", formatValues, formatReference, formatRVPS, format))
+	if !slices.Contains(formats, format) {
+		return flagError("format", fmt.Errorf("expected %s, got %q", strings.Join(formats, ", "), format))
+	}
+	if c.IsSet("to") && format != formatCoRIM {
+		return flagError("to", fmt.Errorf("expected nothing beside --format %s, whose result is text", format))
 	}
 	m, err := shape(c)
 	if err != nil {
 		return err
 	}
-	in := tdx.Inputs{Direct: &tdx.DirectBoot{Stub: tdx.StubEvents(c.String("kernel-events"))}}
+	in := tdx.Inputs{}
 	options, err := bootFlags(c, &in)
 	if err != nil {
 		return err
 	}
-	subjects, err := readImage(c, &in)
+	m.DirectBoot = in.Direct != nil
+	read, err := readInputs(c, &in)
 	if err != nil {
 		return measureFault(err)
 	}
-	if err := in.SetMachine(m, options); err != nil {
+	if in.LayoutInDoubt == "" {
+		in.LayoutInDoubt = image.LayoutOf(m.ovmfVariant, "")
+	}
+	if err := in.SetMachine(m.Machine, options); err != nil {
 		return measureFault(err)
 	}
 	p, err := tdx.Predict(in)
 	if err != nil {
 		return measureFault(err)
 	}
-	p.Notes = append(p.Notes, m.Notes()...)
-	if p.Profile.SMBIOS && !(c.IsSet("cpuid-signature") && c.IsSet("cpuid-features")) {
-		p.Notes = append(p.Notes, "this firmware measures SMBIOS, where QEMU writes the processor's signature and features; they were taken for 0, see --cpuid-signature and --cpuid-features")
+	if err := checkVariants(c, m.ovmfVariant, read, p.Profile.Layout); err != nil {
+		return err
 	}
+	p.Notes = append(p.Notes, m.Notes()...)
 	switch format {
 	case formatReference:
-		return printJSON(c, newStatement(subjects, &m, in.Direct.Cmdline, p))
+		return printJSON(c, newStatement(read.subjects, read.cmdline, p))
 	case formatRVPS:
+		printNotes(c, p.Notes)
 		return printJSON(c, newRVPS(p))
+	case formatCoRIM:
+		printNotes(c, p.Notes)
+		return printCoRIM(c, p)
 	default:
 		return cmdline.Print(c, prediction{p.Report(c.Bool("explain"))})
+	}
+}
+
+// checkVariants compares what vm_config and metadata.json say about the firmware with the layout that it has.
+func checkVariants(c *cli.Context, document string, read *files, found tdvf.Layout) error {
+	if err := image.CheckVariant(read.ovmfVariant, found); err != nil {
+		return measureFault(fmt.Errorf("%s: %w", filepath.Join(c.Args().First(), image.MetadataFile), err))
+	}
+	err := image.CheckVariant(document, found)
+	var variant *image.VariantError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &variant):
+		return cmdline.Refused(fmt.Errorf("%s: vm_config: %w", c.String("vm-config"), err))
+	default:
+		return cmdline.Usage(fmt.Errorf("%s: vm_config: ovmf_variant: %w", c.String("vm-config"), err))
 	}
 }
 
@@ -162,23 +217,34 @@ func bootFlags(c *cli.Context, in *tdx.Inputs) (smbios.Options, error) {
 	default:
 		return o, flagError("layout", fmt.Errorf("expected A, B, C or D, got %q", layout))
 	}
-	switch in.Direct.Stub {
+	stub := tdx.StubEvents(c.String("kernel-events"))
+	switch stub {
 	case tdx.StubAuto, tdx.StubNothing, tdx.StubLoadOptions, tdx.StubAll:
 	default:
-		return o, flagError("kernel-events", fmt.Errorf("expected nothing, load-options or all, got %q", in.Direct.Stub))
+		return o, flagError("kernel-events", fmt.Errorf("expected nothing, load-options or all, got %q", stub))
+	}
+	if c.IsSet("disk") {
+		in.Disk = &tdx.DiskBoot{Stub: stub}
+	} else {
+		in.Direct = &tdx.DirectBoot{Stub: stub}
 	}
 	in.NoFirmwareSetup = c.Bool("no-firmware-setup")
-	texts := map[string]*string{
+	if err := keyed(c, "smbios", map[string]*string{
 		"manufacturer": &o.System.Manufacturer, "product": &o.System.Product, "version": &o.System.Version, "serial": &o.System.Serial,
 		"sku": &o.System.SKU, "family": &o.System.Family,
+	}); err != nil {
+		return o, err
 	}
-	for _, text := range c.StringSlice("smbios") {
-		key, value, ok := strings.Cut(text, "=")
-		to, known := texts[key]
-		if !ok || !known {
-			return o, flagError("smbios", fmt.Errorf("expected manufacturer, product, version, serial, sku or family, with = and a value, got %q", text))
+	if c.IsSet("firmware-string") {
+		in.FirmwareStrings = &tdvf.Strings{}
+		if err := keyed(c, "firmware-string", map[string]*string{
+			"vendor": &in.FirmwareStrings.Vendor, "version": &in.FirmwareStrings.Version, "date": &in.FirmwareStrings.ReleaseDate,
+		}); err != nil {
+			return o, err
 		}
-		*to = value
+		if s := in.FirmwareStrings; s.Vendor == "" || s.Version == "" || s.ReleaseDate == "" {
+			return o, flagError("firmware-string", errors.New("expected vendor, version and date, got not all of them"))
+		}
 	}
 	for name, to := range map[string]*uint32{"cpuid-signature": &o.Processor.Signature, "cpuid-features": &o.Processor.Features} {
 		if !c.IsSet(name) {
@@ -202,55 +268,130 @@ type subject struct {
 	data []byte
 }
 
-// readImage reads the files into the inputs, from a directory or one by one.
-func readImage(c *cli.Context, in *tdx.Inputs) ([]subject, error) {
+// keyed reads a flag of the form KEY=VALUE.
+func keyed(c *cli.Context, flag string, to map[string]*string) error {
+	for _, text := range c.StringSlice(flag) {
+		key, value, ok := strings.Cut(text, "=")
+		place, known := to[key]
+		if !ok || !known {
+			return flagError(flag, fmt.Errorf("expected one of %s, with = and a value, got %q", strings.Join(slices.Sorted(maps.Keys(to)), ", "), text))
+		}
+		*place = value
+	}
+	return nil
+}
+
+// files are what was read.
+type files struct {
+	subjects []subject
+	cmdline  string
+	// ovmfVariant is what the image's metadata says about the firmware.
+	ovmfVariant string
+}
+
+// readInputs reads the files into the inputs, from a directory or one by one.
+func readInputs(c *cli.Context, in *tdx.Inputs) (*files, error) {
 	if c.IsSet("db-entry") {
 		var err error
 		if in.DBEntry, err = image.ReadFile(c.String("db-entry"), image.MaxMetadata); err != nil {
 			return nil, err
 		}
 	}
-	if c.NArg() == 0 {
+	switch {
+	case c.NArg() > 0:
+		return readImage(c, in)
+	case in.Disk != nil:
+		return readDisk(c, in)
+	default:
 		return readFiles(c, in)
 	}
-	for _, name := range []string{"firmware", "kernel", "initrd"} {
+}
+
+// expectNone refuses flags that something else stands for.
+func expectNone(c *cli.Context, beside string, names ...string) error {
+	for _, name := range names {
 		if c.IsSet(name) {
-			return nil, flagError(name, fmt.Errorf("expected nothing beside the directory %s, which has it", c.Args().First()))
+			return flagError(name, fmt.Errorf("expected nothing beside %s, which has it", beside))
 		}
 	}
-	im, err := image.Read(c.Args().First())
+	return nil
+}
+
+func readImage(c *cli.Context, in *tdx.Inputs) (*files, error) {
+	dir := c.Args().First()
+	if err := expectNone(c, "the directory "+dir, "firmware", "kernel", "initrd", "disk"); err != nil {
+		return nil, err
+	}
+	im, err := image.Read(dir)
 	if err != nil {
 		return nil, err
 	}
 	in.Firmware, in.Direct.Kernel, in.Direct.Initrd, in.Direct.HasInitrd, in.Direct.Cmdline = im.FirmwareData, im.KernelData, im.InitrdData, true, im.Cmdline
+	in.LayoutInDoubt = image.LayoutOf(im.OVMFVariant, im.Version)
 	if c.IsSet("cmdline") {
 		in.Direct.Cmdline = c.String("cmdline")
 	}
-	return []subject{{im.Firmware, im.FirmwareData}, {im.Kernel, im.KernelData}, {im.Initrd, im.InitrdData}}, nil
+	return &files{
+		subjects: []subject{{im.Firmware, im.FirmwareData}, {im.Kernel, im.KernelData}, {im.Initrd, im.InitrdData}},
+		cmdline:  in.Direct.Cmdline, ovmfVariant: im.OVMFVariant,
+	}, nil
 }
 
-func readFiles(c *cli.Context, in *tdx.Inputs) ([]subject, error) {
+func readFiles(c *cli.Context, in *tdx.Inputs) (*files, error) {
 	in.Direct.Cmdline, in.Direct.HasInitrd = c.String("cmdline"), c.IsSet("initrd")
-	var subjects []subject
+	read := &files{cmdline: in.Direct.Cmdline}
 	for _, file := range []struct {
 		flag  string
 		limit int64
 		to    *[]byte
 	}{{"firmware", image.MaxFirmware, &in.Firmware}, {"kernel", image.MaxKernel, &in.Direct.Kernel}, {"initrd", image.MaxInitrd, &in.Direct.Initrd}} {
-		path := c.String(file.flag)
 		if !c.IsSet(file.flag) && file.flag == "initrd" {
 			continue
 		}
-		if path == "" {
-			return nil, flagError(file.flag, errors.New("expected a file, or an image directory instead of files, got none"))
-		}
-		var err error
-		if *file.to, err = image.ReadFile(path, file.limit); err != nil {
+		if err := read.file(c, file.flag, file.limit, file.to); err != nil {
 			return nil, err
 		}
-		subjects = append(subjects, subject{filepath.Base(path), *file.to})
 	}
-	return subjects, nil
+	return read, nil
+}
+
+// readDisk reads firmware and disk. The statement is about the loader and the partition table, not about the rest of the disk.
+func readDisk(c *cli.Context, in *tdx.Inputs) (*files, error) {
+	if err := expectNone(c, "--disk", "kernel", "initrd", "cmdline"); err != nil {
+		return nil, err
+	}
+	read := &files{}
+	if err := read.file(c, "firmware", image.MaxFirmware, &in.Firmware); err != nil {
+		return nil, err
+	}
+	path := c.String("disk")
+	f, size, err := image.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	d, err := esp.Read(f, size, image.MaxKernel)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	in.Disk.Table, in.Disk.Loader = d.Table, d.Loader
+	name := filepath.Base(path)
+	read.subjects = append(read.subjects, subject{name + ": partition table", d.Table}, subject{name + ": " + esp.LoaderPath, d.Loader})
+	return read, nil
+}
+
+// file reads the file that a flag names.
+func (f *files) file(c *cli.Context, flag string, limit int64, to *[]byte) error {
+	path := c.String(flag)
+	if path == "" {
+		return flagError(flag, errors.New("expected a file, or an image directory instead of files, got none"))
+	}
+	var err error
+	if *to, err = image.ReadFile(path, limit); err != nil {
+		return err
+	}
+	f.subjects = append(f.subjects, subject{filepath.Base(path), *to})
+	return nil
 }
 
 // prediction prints a report.
@@ -270,14 +411,18 @@ func (p prediction) Print(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  %s, %s, from %s\n    digest %s\n    value  %s\n", e.Name, e.Type, e.Input, e.Digest, e.Value)
 	}
-	for i, note := range p.Notes {
-		if i == 0 && len(p.Events) > 0 {
-			b.WriteByte('\n')
-		}
-		fmt.Fprintf(&b, "note: %s\n", note)
+	if len(p.Notes) > 0 && len(p.Events) > 0 {
+		b.WriteByte('\n')
 	}
+	writeNotes(&b, p.Notes)
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+func writeNotes(w io.Writer, notes []string) {
+	for _, note := range notes {
+		fmt.Fprintf(w, "note: %s\n", note)
+	}
 }
 
 // tables are the files that were written.
@@ -313,7 +458,7 @@ func measureACPI(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	built, err := acpi.Build(m)
+	built, err := acpi.Build(m.Machine)
 	if err != nil {
 		return measureFault(err)
 	}

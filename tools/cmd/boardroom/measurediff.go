@@ -24,27 +24,35 @@ type side struct {
 	mrtd *eventlog.Digest // nil where only events are known
 }
 
-// readSide reads a saved prediction or a log.
+// readSide reads a saved prediction or a log. What is malformed is refused: it can not be what a guest reported.
 func readSide(path string) (side, error) {
 	data, err := image.ReadFile(path, eventlog.MaxDocument)
 	if err != nil {
-		return side{}, err
+		return side{}, fileFault(err)
 	}
+	s, err := parseSide(path, data)
+	if err != nil {
+		return side{}, cmdline.Refused(fmt.Errorf("%s: %w", path, err))
+	}
+	return s, nil
+}
+
+func parseSide(path string, data []byte) (side, error) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(data, &members) == nil && members["mrtd"] != nil {
 		r, err := tdx.ParseReport(data)
 		if err != nil {
-			return side{}, fmt.Errorf("%s: %w", path, err)
+			return side{}, err
 		}
 		return side{r.Sequence(path), &r.MRTD}, nil
 	}
 	log, err := eventlog.Parse(data)
 	if err != nil {
-		return side{}, fmt.Errorf("%s: %w", path, err)
+		return side{}, err
 	}
 	mrtd, err := quoted(members["quote"], log)
 	if err != nil {
-		return side{}, fmt.Errorf("%s: %w", path, err)
+		return side{}, err
 	}
 	return side{tdx.LogSequence(path, log), mrtd}, nil
 }
@@ -88,7 +96,7 @@ func quoted(member json.RawMessage, log *eventlog.Log) (*eventlog.Digest, error)
 		var got eventlog.Digest
 		copy(got[:], quote[quoteRTMR0+int(r)*len(got):])
 		if want := replayed[r]; got != want {
-			return nil, cmdline.Refused(fmt.Errorf("quote: %s: expected %s, to which the event log leads, got %s", r, want, got))
+			return nil, fmt.Errorf("quote: %s: expected %s, to which the event log leads, got %s", r, want, got)
 		}
 	}
 	mrtd := new(eventlog.Digest)

@@ -4,9 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"io"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/boardroom-tee/boardroom/tools/cmdline"
+	"github.com/boardroom-tee/boardroom/tools/corim"
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
 	"github.com/boardroom-tee/boardroom/tools/tdx"
 	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
@@ -33,11 +38,11 @@ type statementSubject struct {
 }
 
 type referenceValues struct {
-	Machine shapeReport `json:"machine"`
-	Cmdline string      `json:"cmdline"`
-	Layout  tdvf.Layout `json:"layout"`
-	Values  values      `json:"values"`
-	Notes   []string    `json:"notes"`
+	Machine machine.Machine `json:"machine"`
+	Cmdline string          `json:"cmdline"`
+	Layout  tdvf.Layout     `json:"layout"`
+	Values  values          `json:"values"`
+	Notes   []string        `json:"notes"`
 }
 
 type values struct {
@@ -47,55 +52,10 @@ type values struct {
 	RTMR2 eventlog.Digest `json:"rtmr2"`
 }
 
-// shapeReport is a machine under the names of its flags. What is zero is not there.
-type shapeReport struct {
-	CPUs            int                `json:"cpus"`
-	MaxCPUs         int                `json:"max_cpus,omitempty"`
-	Memory          uint64             `json:"memory"`
-	QEMU            machine.Version    `json:"qemu"`
-	QEMUFeatures    []machine.Feature  `json:"qemu_features,omitempty"`
-	TDX             machine.TDX        `json:"tdx"`
-	PageOrder       machine.PageAdd    `json:"page_order"`
-	RootDisk        bool               `json:"root_disk"`
-	DataDisk        bool               `json:"data_disk"`
-	VerityVolumes   int                `json:"verity_volumes"`
-	NICs            int                `json:"nics"`
-	VSock           bool               `json:"vsock"`
-	Share           machine.HostShare  `json:"share"`
-	GPUs            int                `json:"gpus"`
-	NVSwitches      int                `json:"nvswitches"`
-	NUMA            []machine.NUMANode `json:"numa,omitempty"`
-	Devices         []machine.Device   `json:"devices,omitempty"`
-	HotplugOff      bool               `json:"hotplug_off"`
-	PCIHole64Size   uint64             `json:"pci_hole64_size,omitempty"`
-	PhysBits        int                `json:"phys_bits,omitempty"`
-	BAR64Base       uint64             `json:"bar64_base,omitempty"`
-	BAR64End        uint64             `json:"bar64_end,omitempty"`
-	NoBAR64         bool               `json:"no_bar64"`
-	PIC             bool               `json:"pic"`
-	SMM             bool               `json:"smm"`
-	SMICPUHotplug   bool               `json:"smi_cpu_hotplug"`
-	HPET            bool               `json:"hpet"`
-	Serial          bool               `json:"serial"`
-	TPM             machine.TPM        `json:"tpm,omitempty"`
-	BootOrder       []string           `json:"boot_order,omitempty"`
-	MachineTypeName string             `json:"machine_type,omitempty"`
-}
-
-func newShapeReport(m *machine.Machine) shapeReport {
-	return shapeReport{
-		CPUs: m.CPUs, MaxCPUs: m.MaxCPUs, Memory: m.Memory, QEMU: m.QEMU, QEMUFeatures: m.Backports, TDX: m.TDX, PageOrder: m.PageAddOrder(),
-		RootDisk: m.RootDisk, DataDisk: m.DataDisk, VerityVolumes: m.VerityVolumes, NICs: m.NICs, VSock: m.VSock, Share: m.HostShare,
-		GPUs: m.GPUs, NVSwitches: m.NVSwitches, NUMA: m.NUMA, Devices: m.Extra, HotplugOff: m.HotplugOff, PCIHole64Size: m.PCIHole64Size,
-		PhysBits: m.GuestPhysBits, BAR64Base: m.BAR64Base, BAR64End: m.BAR64End, NoBAR64: m.NoBAR64, PIC: m.PIC, SMM: m.SMM,
-		SMICPUHotplug: m.SMICPUHotplug, HPET: m.HPET, Serial: m.Serial, TPM: m.TPM, BootOrder: m.BootOrder, MachineTypeName: m.MachineType,
-	}
-}
-
-func newStatement(subjects []subject, m *machine.Machine, cmdline string, p *tdx.Prediction) statement {
+func newStatement(subjects []subject, cmdline string, p *tdx.Prediction) statement {
 	r := p.Report(false)
 	s := statement{Type: statementType, PredicateType: predicateType, Predicate: referenceValues{
-		Machine: newShapeReport(m), Cmdline: cmdline, Layout: r.Layout, Values: values{r.MRTD, r.RTMR0, r.RTMR1, r.RTMR2}, Notes: r.Notes,
+		Machine: *p.Machine, Cmdline: cmdline, Layout: r.Layout, Values: values{r.MRTD, r.RTMR0, r.RTMR1, r.RTMR2}, Notes: r.Notes,
 	}}
 	for _, f := range subjects {
 		sum := sha256.Sum256(f.data)
@@ -123,4 +83,37 @@ func printJSON(c *cli.Context, v any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// printNotes says on stderr what a format has no place for.
+func printNotes(c *cli.Context, notes []string) { writeNotes(c.App.ErrWriter, notes) }
+
+// manifest is a CoRIM that was written.
+type manifest struct {
+	Path   string `json:"path"`
+	Size   int    `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+func (m manifest) Print(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s  %s\n", m.SHA256, m.Path)
+	return err
+}
+
+// printCoRIM prints the manifest as it is, or with --to what was written.
+func printCoRIM(c *cli.Context, p *tdx.Prediction) error {
+	data, err := corim.Encode(corim.Values{MRTD: p.MRTD, RTMR0: p.RTMR0, RTMR1: p.RTMR1, RTMR2: p.RTMR2})
+	if err != nil {
+		return err
+	}
+	to := c.String("to")
+	if to == "" {
+		_, err := c.App.Writer.Write(data)
+		return err
+	}
+	if err := os.WriteFile(to, data, 0o644); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	return cmdline.Print(c, manifest{Path: to, Size: len(data), SHA256: hex.EncodeToString(sum[:])})
 }

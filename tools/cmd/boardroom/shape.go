@@ -70,51 +70,62 @@ func shapeFlags() []cli.Flag {
 // flagError says which flag is malformed.
 func flagError(name string, err error) error { return cmdline.Usage(fmt.Errorf("--%s: %w", name, err)) }
 
-// shape is the machine that the flags describe, validated.
-func shape(c *cli.Context) (machine.Machine, error) {
+// shaped is the machine that the flags describe, validated, and what --vm-config says beside it.
+type shaped struct {
+	machine.Machine
+	// ovmfVariant is what the document says about the firmware.
+	ovmfVariant string
+}
+
+func shape(c *cli.Context) (shaped, error) {
 	base := shapeOfFlags
 	if c.IsSet("vm-config") {
 		base = shapeOfDocument
 	}
-	m, err := base(c)
+	s, err := base(c)
 	if err != nil {
-		return m, err
+		return s, err
 	}
-	if err := hostShape(c, &m); err != nil {
-		return m, err
+	if err := hostShape(c, &s.Machine); err != nil {
+		return s, err
 	}
-	return m, cmdline.Usage(m.Validate())
+	return s, cmdline.Usage(s.Validate())
 }
 
-func shapeOfDocument(c *cli.Context) (machine.Machine, error) {
+func shapeOfDocument(c *cli.Context) (shaped, error) {
 	for _, f := range documentFlags() {
 		if name := f.Names()[0]; c.IsSet(name) {
-			return machine.Machine{}, cmdline.Usage(fmt.Errorf("--%s: expected nothing beside --vm-config, which says it", name))
+			return shaped{}, cmdline.Usage(fmt.Errorf("--%s: expected nothing beside --vm-config, which says it", name))
 		}
 	}
 	path := c.String("vm-config")
 	data, err := image.ReadFile(path, maxVMConfig)
 	if err != nil {
-		return machine.Machine{}, readFault(err)
+		return shaped{}, readFault(err)
 	}
-	m, err := machine.FromVMConfig(data)
+	document, err := machine.ParseVMConfig(data)
 	if err != nil {
-		return m, cmdline.Usage(fmt.Errorf("%s: %w", path, err))
+		return shaped{}, cmdline.Usage(fmt.Errorf("%s: %w", path, err))
 	}
-	return m, nil
+	m, err := document.Machine()
+	if err != nil {
+		return shaped{}, cmdline.Usage(fmt.Errorf("%s: %w", path, err))
+	}
+	return shaped{m, document.OVMFVariant}, nil
 }
 
-func shapeOfFlags(c *cli.Context) (machine.Machine, error) {
-	m := machine.Default()
+func shapeOfFlags(c *cli.Context) (shaped, error) {
+	s := shaped{Machine: machine.Default()}
+	m := &s.Machine
 	for _, required := range []string{"cpus", "memory"} {
 		if !c.IsSet(required) {
-			return m, flagError(required, errors.New("expected a value, or --vm-config, got none"))
+			return s, flagError(required, errors.New("expected a value, or --vm-config, got none"))
 		}
 	}
 	if c.IsSet("qemu") {
 		v, err := machine.ParseVersion(c.String("qemu"))
 		if err != nil {
-			return m, flagError("qemu", err)
+			return s, flagError("qemu", err)
 		}
 		m.QEMU = v
 	}
@@ -127,11 +138,11 @@ func shapeOfFlags(c *cli.Context) (machine.Machine, error) {
 	m.CPUs = c.Int("cpus")
 	var err error
 	if m.Memory, err = parseSize(c.String("memory")); err != nil {
-		return m, flagError("memory", err)
+		return s, flagError("memory", err)
 	}
 	if c.IsSet("pci-hole64-size") {
 		if m.PCIHole64Size, err = parseSize(c.String("pci-hole64-size")); err != nil {
-			return m, flagError("pci-hole64-size", err)
+			return s, flagError("pci-hole64-size", err)
 		}
 	}
 	if c.IsSet("pic") {
@@ -149,11 +160,11 @@ func shapeOfFlags(c *cli.Context) (machine.Machine, error) {
 	m.GPUs, m.NVSwitches, m.VerityVolumes, m.HotplugOff = c.Int("gpus"), c.Int("nvswitches"), c.Int("verity-volumes"), c.Bool("hotplug-off")
 	if c.Bool("hugepages") {
 		if c.IsSet("numa") {
-			return m, flagError("numa", errors.New("expected nothing beside --hugepages, which makes one node"))
+			return s, flagError("numa", errors.New("expected nothing beside --hugepages, which makes one node"))
 		}
 		m.NUMA = []machine.NUMANode{{CPUs: m.CPUs, Memory: m.Memory, Expander: m.GPUs > 0, GPUs: m.GPUs}}
 	}
-	return m, nil
+	return s, nil
 }
 
 // hostShape applies the flags that can stand beside a vm_config.

@@ -4,10 +4,12 @@ package acpi
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/boardroom-tee/boardroom/tools/tdx/internal/qtest"
@@ -20,29 +22,49 @@ const (
 	fileReserved = "etc/reserved-memory-end"
 )
 
-// TestAgainstQEMU compares generated shapes with what QEMU itself makes of them. BOARDROOM_SHAPES says how many shapes, 220 if unset.
+var update = flag.Bool("update", false, "write the digests of testdata/shapes-VERSION.txt, from the tables of the QEMUs that are found")
+
+// TestAgainstQEMU compares the tables of generated shapes with what QEMU itself makes of them, and the digests in testdata with those
+// of QEMU's tables where the release is the same. BOARDROOM_SHAPES says how many shapes, spread evenly over all; unset means all. With
+// -update the digests are written, all of which are of QEMU's tables and none of ours.
 func TestAgainstQEMU(t *testing.T) {
-	n := 220
-	if s := os.Getenv("BOARDROOM_SHAPES"); s != "" {
+	n := manyShapes
+	if s := os.Getenv("BOARDROOM_SHAPES"); s != "" && !*update {
 		var err error
-		if n, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
+		if n, err = strconv.Atoi(s); err != nil || n < 1 || n > manyShapes {
+			t.Fatalf("BOARDROOM_SHAPES: expected a number from 1 to %d, got %q", manyShapes, s)
 		}
 	}
 	for _, q := range qtest.Find(t) {
 		t.Run(q.Version.String(), func(t *testing.T) {
-			r := rand.New(rand.NewPCG(uint64(q.Version.Major), uint64(q.Version.Minor)))
+			made := generated(q.Version)
+			var recorded []string
+			if slices.Contains(stored, q.Version) && !*update {
+				recorded = readDigests(t, q.Version)
+			}
+			var lines strings.Builder
 			equal := 0
 			kinds := map[string]int{}
-			for i := range n {
-				m := shape(r, q.Version)
+			for k := range n {
+				i := k * manyShapes / n
+				m := made[i]
 				count(kinds, m)
-				if !t.Run(fmt.Sprintf("shape%03d", i), func(t *testing.T) { sameAsQEMU(t, q, m) }) {
-					continue
+				if t.Run(fmt.Sprintf("shape%03d", i), func(t *testing.T) {
+					line := sameAsQEMU(t, q, m)
+					if recorded != nil && line != recorded[i] {
+						t.Errorf("QEMU's tables give the line %s, line %d of %s is %s", line, i+1, digestsFile(q.Version), recorded[i])
+					}
+					fmt.Fprintln(&lines, line)
+				}) {
+					equal++
 				}
-				equal++
 			}
-			t.Logf("QEMU %s: %d of %d shapes equal; among them %v", q.Version, equal, n, kinds)
+			t.Logf("QEMU %s: %d of %d shapes equal, %d compared with testdata; among them %v", q.Version, equal, n, min(n, len(recorded)), kinds)
+			if *update && slices.Contains(stored, q.Version) && !t.Failed() {
+				if err := os.WriteFile(digestsFile(q.Version), []byte(lines.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
 		})
 	}
 }
@@ -65,7 +87,8 @@ func count(kinds map[string]int, m machine.Machine) {
 	}
 }
 
-func sameAsQEMU(t *testing.T, q qtest.QEMU, m machine.Machine) {
+// sameAsQEMU compares everything of a shape, and returns the line of digests that QEMU's files give.
+func sameAsQEMU(t *testing.T, q qtest.QEMU, m machine.Machine) string {
 	t.Helper()
 	got, err := Build(m)
 	if err != nil {
@@ -95,141 +118,9 @@ func sameAsQEMU(t *testing.T, q qtest.QEMU, m machine.Machine) {
 	if len(got.TPMLog) != len(want[fileTPMLog]) {
 		t.Errorf("TPM log: generated %d bytes, wanted %d", len(got.TPMLog), len(want[fileTPMLog]))
 	}
-}
-
-// shape makes up a machine.
-func shape(r *rand.Rand, version machine.Version) machine.Machine {
-	for {
-		m := randomMachine(r, version)
-		if m.Validate() == nil {
-			return m
-		}
+	line, err := digestLine(m, want[fileTables], want[fileLoader], want[fileRSDP])
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-func randomMachine(r *rand.Rand, version machine.Version) machine.Machine {
-	flip := func(oneIn int) bool { return r.IntN(oneIn) == 0 }
-	m := machine.Default()
-	m.QEMU = version
-	m.CPUs = 1 + r.IntN(24)
-	if flip(4) {
-		m.MaxCPUs = m.CPUs + r.IntN(40)
-	}
-	if flip(20) {
-		m.MaxCPUs = 200 + r.IntN(56)
-		if version.AtLeast(10, 0, 0) {
-			m.MaxCPUs += r.IntN(300)
-			if flip(3) {
-				m.MaxCPUs = 1400 + r.IntN(2696)
-			}
-		}
-	}
-	m.Memory = uint64(64+r.IntN(3500)) << 20
-	if flip(3) {
-		m.Memory = []uint64{128 << 20, 1 << 30, 2815 << 20, 2816 << 20, 3 << 30, 16 << 30, 512 << 30}[r.IntN(7)]
-	}
-	m.RootDisk, m.DataDisk, m.VSock = !flip(4), !flip(4), !flip(4)
-	m.NICs, m.VerityVolumes = r.IntN(4), r.IntN(3)
-	if flip(4) {
-		m.HostShare = machine.ShareNone
-	}
-	m.HotplugOff, m.HPET, m.SMM, m.PIC, m.Serial = flip(5), flip(4), flip(5), flip(3), !flip(4)
-	switch r.IntN(6) {
-	case 0:
-		m.PCIHole64Size = uint64(1+r.IntN(4096)) << 30
-	case 1:
-		m.PCIHole64Size = uint64(1+r.IntN(1<<20)) << 20
-	}
-	switch r.IntN(5) {
-	case 0:
-		m.NoBAR64 = true
-	case 1:
-		m.BAR64Base = uint64(1+r.IntN(1<<10)) << 32
-	case 2:
-		m.GuestPhysBits = 41 + r.IntN(11)
-	}
-	if flip(12) {
-		m.TPM = []machine.TPM{machine.TPMTIS, machine.TPMCRB}[r.IntN(2)]
-	}
-	if flip(3) {
-		m.GPUs, m.NVSwitches = r.IntN(9), r.IntN(5)
-	}
-	if flip(4) {
-		nodes(r, &m)
-	}
-	for range r.IntN(5) * r.IntN(2) {
-		m.Extra = append(m.Extra, randomDevice(r, len(m.NUMA)))
-	}
-	return m
-}
-
-// nodes splits the machine's memory, processors and GPUs between NUMA nodes.
-func nodes(r *rand.Rand, m *machine.Machine) {
-	n := 1 + r.IntN(4)
-	m.Memory = uint64(n*(1+r.IntN(64))) << 28
-	gpus := m.GPUs
-	for i := range n {
-		node := machine.NUMANode{CPUs: m.PossibleCPUs() / n, Memory: m.Memory / uint64(n), Expander: r.IntN(2) == 0}
-		if i == n-1 {
-			node.CPUs += m.PossibleCPUs() % n
-		}
-		if node.Expander {
-			node.GPUs = r.IntN(gpus + 1)
-			gpus -= node.GPUs
-			if node.GPUs > 0 && r.IntN(2) == 0 {
-				node.Resources = assigned(r, m, i, node.GPUs)
-			}
-		}
-		m.NUMA = append(m.NUMA, node)
-	}
-	m.GPUs -= gpus
-}
-
-// assigned makes up what firmware assigned to the bus of node i: up to one range of each kind for each GPU, at random among
-// places of its own, some of which touch.
-func assigned(r *rand.Rand, m *machine.Machine, i, gpus int) *machine.BusResources {
-	var b machine.BusResources
-	b.LastBus = uint8(0x60 + r.IntN(0x80))
-	place := func(first, unit uint64) []machine.Range {
-		var ranges []machine.Range
-		for range r.IntN(gpus + 1) {
-			first += unit * uint64(r.IntN(2))
-			ranges = append(ranges, machine.Range{First: first, Last: first + unit - 1})
-			first += unit
-		}
-		r.Shuffle(len(ranges), func(a, b int) { ranges[a], ranges[b] = ranges[b], ranges[a] })
-		return ranges
-	}
-	if gpus == 1 {
-		b.IO = place(0x6000+uint64(i)*0x2000, 0x1000)
-	}
-	b.Mem32 = place(0xf0000000+uint64(i)<<25, 1<<20)
-	b.Mem64 = place(m.PCIHole64().First+uint64(i)<<40, uint64(1)<<(20+r.IntN(18)))
-	return &b
-}
-
-func randomDevice(r *rand.Rand, numa int) machine.Device {
-	var d machine.Device
-	if r.IntN(3) == 0 {
-		d.Slot = 1 + r.IntN(31)
-		d.Function = r.IntN(3)
-	}
-	switch r.IntN(4) {
-	case 0, 1:
-		d.Kind = machine.Endpoint
-	case 2:
-		d.Kind = machine.RootPort
-		for i := range r.IntN(4) {
-			d.Children = append(d.Children, machine.Device{Kind: machine.Endpoint, Function: i})
-		}
-	case 3:
-		d.Kind = machine.Expander
-		d.Function = 0
-		d.Bus = uint8(0x40 + r.IntN(0xb0))
-		d.NUMANode = -1
-		if numa > 0 {
-			d.NUMANode = r.IntN(numa+1) - 1
-		}
-	}
-	return d
+	return line
 }

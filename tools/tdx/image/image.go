@@ -64,8 +64,46 @@ type Metadata struct {
 	IsDev       bool
 }
 
-// variantOld is what images say whose firmware is older than edk2-stable202505.
+// variantOld is what images and dstack's vm_config say whose firmware is older than edk2-stable202505.
 const variantOld = "pre202505"
+
+// VariantError: what is said about a firmware does not fit its layout.
+type VariantError struct {
+	// Variant is the value of ovmf_variant.
+	Variant string
+	// Layout is that of the firmware.
+	Layout tdvf.Layout
+}
+
+func (e *VariantError) Error() string {
+	return fmt.Sprintf("ovmf_variant: expected firmware of layout A or B for %q, got layout %s", e.Variant, e.Layout)
+}
+
+// CheckVariant compares what ovmf_variant says with the layout of the firmware. A contradiction is a [*VariantError], an unknown value a
+// [*FieldError]; where nothing is said there is nothing to contradict.
+func CheckVariant(variant string, found tdvf.Layout) error {
+	switch {
+	case variant == "":
+		return nil
+	case variant != variantOld:
+		return &FieldError{"ovmf_variant", fmt.Sprintf("expected %q, got %q", variantOld, variant)}
+	case found != tdvf.LayoutA && found != tdvf.LayoutB:
+		return &VariantError{variant, found}
+	default:
+		return nil
+	}
+}
+
+// LayoutOf returns the layout of the firmware in dstack's images of an ovmf_variant and version, empty where that is not known. Every
+// image that says pre202505 has 13 events in RTMR0, and so have those of 0.5.2 to 0.5.9, which do not say it: their firmware is a
+// snapshot of edk2 of September 2024.
+func LayoutOf(variant, version string) tdvf.Layout {
+	release, ok := strings.CutPrefix(version, "0.5.")
+	if variant == variantOld || ok && len(release) == 1 && release[0] >= '2' && release[0] <= '9' {
+		return tdvf.LayoutB
+	}
+	return ""
+}
 
 // ParseMetadata reads metadata.json. Refusals are a [*FieldError].
 func ParseMetadata(data []byte) (*Metadata, error) {
@@ -101,8 +139,9 @@ func ParseMetadata(data []byte) (*Metadata, error) {
 			return nil, &FieldError{file.field, fmt.Sprintf("expected the name of a file in the directory, got %q", file.name)}
 		}
 	}
-	if m.OVMFVariant != "" && m.OVMFVariant != variantOld {
-		return nil, &FieldError{"ovmf_variant", fmt.Sprintf("expected %q, got %q", variantOld, m.OVMFVariant)}
+	// Any layout of the variant will do here; the firmware's is not known yet.
+	if err := CheckVariant(m.OVMFVariant, tdvf.LayoutB); err != nil {
+		return nil, err
 	}
 	if err := CheckCmdline(m.Cmdline); err != nil {
 		return nil, &FieldError{"cmdline", err.Error()}
@@ -153,24 +192,33 @@ func Read(dir string) (*Image, error) {
 	return im, nil
 }
 
+// Open opens a regular file, and returns its size in bytes.
+func Open(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
 // ReadFile reads a regular file of at most that many bytes; of a larger one nothing is read, and the error is a [*SizeError].
 func ReadFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, size, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
-	}
-	if info.Size() > limit {
+	if size > limit {
 		return nil, &SizeError{path, limit}
 	}
-	data := make([]byte, info.Size())
+	data := make([]byte, size)
 	if _, err := io.ReadFull(f, data); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -40,77 +40,78 @@ const (
 	TPMCRB  TPM = "tpm-crb"
 )
 
-// Machine is what QEMU is told. See Default for a machine to start from, and Validate for the limits.
+// Machine is what QEMU is told. See Default for a machine to start from, and Validate for the limits. Its JSON form has the names of the
+// command line's flags; what is empty and has a default may be left out.
 type Machine struct {
 	// CPUs is the number of vCPUs that are there at start.
-	CPUs int
+	CPUs int `json:"cpus"`
 	// MaxCPUs is the number of vCPUs that there can be; 0 means CPUs. Tables describe every possible vCPU.
-	MaxCPUs int
+	MaxCPUs int `json:"max_cpus,omitempty"`
 	// Memory is the size of RAM in bytes.
-	Memory uint64
+	Memory uint64 `json:"memory"`
 
 	// QEMU is the release that runs the machine.
-	QEMU Version
+	QEMU Version `json:"qemu"`
 	// Backports are features of later releases that this QEMU has nevertheless.
-	Backports []Feature
+	Backports []Feature `json:"qemu_features,omitempty"`
 	// TDX says which TDX support it has; empty means TDXUpstream.
-	TDX TDX
+	TDX TDX `json:"tdx,omitempty"`
 	// PageAdd is the order of page addition; empty means TwoPass for QEMU 8.x, OnePass for others.
-	PageAdd PageAdd
+	PageAdd PageAdd `json:"page_order,omitempty"`
 
 	// RootDisk is the disk with the root file system.
-	RootDisk bool
+	RootDisk bool `json:"root_disk"`
 	// DataDisk is the disk for data.
-	DataDisk bool
+	DataDisk bool `json:"data_disk"`
 	// VerityVolumes is the number of further read-only disks.
-	VerityVolumes int
+	VerityVolumes int `json:"verity_volumes"`
 	// NICs is the number of network devices.
-	NICs int
+	NICs int `json:"nics"`
 	// VSock is the device for sockets between host and guest.
-	VSock bool
+	VSock bool `json:"vsock"`
 	// HostShare is how files come from the host; empty means ShareNone.
-	HostShare HostShare
+	HostShare HostShare `json:"share,omitempty"`
 	// GPUs is the number of GPUs, each behind a root port of its own.
-	GPUs int
+	GPUs int `json:"gpus"`
 	// NVSwitches is the number of NVSwitch bridges, each behind a root port of its own.
-	NVSwitches int
+	NVSwitches int `json:"nvswitches"`
 	// NUMA are the nodes of memory and CPUs. dstack-vmm makes nodes when it uses huge pages. Empty means none.
-	NUMA []NUMANode
+	NUMA []NUMANode `json:"numa,omitempty"`
 	// Extra are further devices, after all others on the command line.
-	Extra []Device
+	Extra []Device `json:"devices,omitempty"`
 
 	// HotplugOff is ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off.
-	HotplugOff bool
+	HotplugOff bool `json:"hotplug_off"`
 	// PCIHole64Size is q35-pcihost.pci-hole64-size; 0 means QEMU's default, 32 GiB.
-	PCIHole64Size uint64
+	PCIHole64Size uint64 `json:"pci_hole64_size,omitempty"`
 	// GuestPhysBits is the width of guest physical addresses that firmware uses. It decides where firmware puts 64-bit BARs.
-	GuestPhysBits int
+	GuestPhysBits int `json:"phys_bits,omitempty"`
 	// BAR64Base overrides GuestPhysBits: the lowest address that firmware gives to a 64-bit BAR or prefetchable window.
-	BAR64Base uint64
+	BAR64Base uint64 `json:"bar64_base,omitempty"`
 	// BAR64End is the end of the highest 64-bit BAR or prefetchable window. 0 means that it is within the 64-bit PCI window.
-	BAR64End uint64
+	BAR64End uint64 `json:"bar64_end,omitempty"`
 	// NoBAR64 says that no device has a 64-bit BAR, or that firmware assigned none.
-	NoBAR64 bool
+	NoBAR64 bool `json:"no_bar64"`
 
 	// PIC is the legacy interrupt controller. A trust domain has none, downstream QEMU 8.x says that it has.
-	PIC bool
+	PIC bool `json:"pic"`
 	// SMM is system management mode. A trust domain has none.
-	SMM bool
+	SMM bool `json:"smm"`
 	// SMICPUHotplug says that firmware handles CPU hotplug in SMM, as an OVMF built with SMM_REQUIRE does.
-	SMICPUHotplug bool
+	SMICPUHotplug bool `json:"smi_cpu_hotplug"`
 	// HPET is the high precision event timer.
-	HPET bool
+	HPET bool `json:"hpet"`
 	// Serial is the first serial port.
-	Serial bool
+	Serial bool `json:"serial"`
 	// TPM is the TPM device.
-	TPM TPM
+	TPM TPM `json:"tpm,omitempty"`
 
 	// DirectBoot says that QEMU loads a kernel (-kernel).
-	DirectBoot bool
+	DirectBoot bool `json:"direct_boot"`
 	// BootOrder are the firmware paths of devices with a bootindex, in order.
-	BootOrder []string
+	BootOrder []string `json:"boot_order,omitempty"`
 	// MachineType is the name of the versioned machine type; empty means "pc-q35-" and the first two numbers of QEMU's release.
-	MachineType string
+	MachineType string `json:"machine_type,omitempty"`
 }
 
 // NUMANode is a node of memory and CPUs, with the GPUs near it.

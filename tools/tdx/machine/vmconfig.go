@@ -30,6 +30,8 @@ type VMConfig struct {
 	NumNICs          *int   `json:"num_nics"`
 	NumVerityVolumes int    `json:"num_verity_volumes"`
 	SWTPM            bool   `json:"swtpm"`
+	// OVMFVariant is what the document says about the firmware, see package image.
+	OVMFVariant string `json:"ovmf_variant"`
 }
 
 // ParseVMConfig reads a vm_config document. It refuses duplicate members and anything after the document; names are compared
@@ -60,15 +62,21 @@ func ParseVMConfig(data []byte) (*VMConfig, error) {
 	return &c, nil
 }
 
-// FromVMConfig is the machine that a vm_config document describes, with dstack-mr's rules for what it leaves out: QEMU 9.1.0;
-// PIC and two passes for QEMU 8.x only; edge-triggered interrupts before 9.2; huge pages are one NUMA node, which has an
-// expander bus if there are GPUs. The width of guest physical addresses is not in the document: it is 46 bits, as on every
-// host that dstack runs on, and may be changed in the result.
+// FromVMConfig is [VMConfig.Machine] of a document.
 func FromVMConfig(data []byte) (Machine, error) {
 	c, err := ParseVMConfig(data)
 	if err != nil {
 		return Machine{}, err
 	}
+	return c.Machine()
+}
+
+// Machine is the machine that a vm_config document describes, with dstack-mr's rules for what it leaves out: QEMU 9.1.0;
+// PIC and two passes for QEMU 8.x only; edge-triggered interrupts before 9.2; huge pages are one NUMA node, which has an
+// expander bus if there are GPUs. The width of guest physical addresses is not in the document: it is 46 bits, as on every
+// host that dstack runs on, and may be changed in the result.
+func (c *VMConfig) Machine() (Machine, error) {
+	var err error
 	m := Default()
 	m.QEMU = Version{9, 1, 0}
 	if c.QEMUVersion != "" {

@@ -14,8 +14,6 @@ type Options struct {
 	System System
 	// Processor identifies the processor.
 	Processor Processor
-	// Firmware are the strings that firmware gives for itself.
-	Firmware Firmware
 }
 
 // System describes the machine as a product.
@@ -28,24 +26,17 @@ type System struct {
 // Processor is what CPUID leaf 1 says: the signature in EAX, the features in EDX.
 type Processor struct{ Signature, Features uint32 }
 
-// Firmware are PcdFirmwareVendor, PcdFirmwareVersionString and PcdFirmwareReleaseDateString of an edk2 build; empty ones are
-// given as "unknown".
-type Firmware struct{ Vendor, Version, Date string }
-
-// Table is the structure table in its three states.
+// Table is the structure table as QEMU makes it; see [Guest] and [Measured] for what becomes of it.
 type Table struct {
 	// QEMU is the fw_cfg file.
 	QEMU []byte
-	// Guest is the table that the operating system finds: with the firmware's structure.
-	Guest []byte
-	// Measured is the table whose digest is measured: with fields blanked.
-	Measured []byte
 }
 
 // Structure types.
 const (
 	typeFirmware  = 0
 	typeSystem    = 1
+	typeBoard     = 2
 	typeEnclosure = 3
 	typeProcessor = 4
 	typeArray     = 16
@@ -53,6 +44,7 @@ const (
 	typeMapped    = 19
 	typeBoot      = 32
 	typeEnd       = 127
+	typeOEM       = 128 // and all after it
 )
 
 // Handles are the type times 0x100, plus the number of the structure.
@@ -85,26 +77,18 @@ func Build(m machine.Machine, o Options) (Table, error) {
 		return Table{}, err
 	}
 	version3 := isVersion3(&m)
-	structures := qemuStructures(&m, &o, version3)
-	t := Table{QEMU: serialize(append(structures, structure{kind: typeEnd, handle: typeEnd << 8}))}
+	t := Table{QEMU: serialize(append(qemuStructures(&m, &o, version3), structure{kind: typeEnd, handle: typeEnd << 8}))}
 	if !version3 && len(t.QEMU) > maxTable32 {
 		return Table{}, &machine.FieldError{Field: "Memory", Want: "memory devices that a table of SMBIOS 2.8 can describe", Got: fmt.Sprintf("a table of %d bytes", len(t.QEMU))}
 	}
-	structures = append(structures, firmwareStructure(&o.Firmware), structure{kind: typeEnd, handle: handleEnd})
-	t.Guest = serialize(structures)
-	for i := range structures {
-		structures[i].blank()
-	}
-	t.Measured = serialize(structures)
 	return t, nil
 }
 
 // check refuses strings that cannot be in a table.
 func (o *Options) check() error {
-	s, f := &o.System, &o.Firmware
+	s := &o.System
 	for _, x := range []struct{ name, value string }{
 		{"Manufacturer", s.Manufacturer}, {"Product", s.Product}, {"Version", s.Version}, {"Serial", s.Serial}, {"SKU", s.SKU}, {"Family", s.Family},
-		{"Firmware.Vendor", f.Vendor}, {"Firmware.Version", f.Version}, {"Firmware.Date", f.Date},
 	} {
 		if strings.ContainsRune(x.value, 0) || len(x.value) > kib {
 			return &machine.FieldError{Field: x.name, Want: "a string of up to 1024 bytes without NUL", Got: fmt.Sprintf("%q", x.value)}
@@ -284,22 +268,6 @@ func mappedStructure(handle int, r machine.Range) structure {
 		s.u64(0)
 		s.u64(0)
 	}
-	return s
-}
-
-// firmwareStructure is OVMF's own (OvmfPkg/SmbiosPlatformDxe).
-func firmwareStructure(f *Firmware) structure {
-	s := structure{kind: typeFirmware, handle: typeFirmware}
-	s.str(orDefault(f.Vendor, "unknown"))
-	s.str(orDefault(f.Version, "unknown"))
-	s.u16(0xe800) // segment
-	s.str(orDefault(f.Date, "unknown"))
-	s.bytes(0)          // ROM size
-	s.u64(1 << 3)       // characteristics not supported
-	s.bytes(0, 0x1c)    // updatable by the system's maker, UEFI, a virtual machine
-	s.bytes(0, 0)       // release
-	s.bytes(0xff, 0xff) // no embedded controller
-	s.u16(0)            // extended ROM size
 	return s
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // vectors reads an archive of testdata.
-func vectors(t *testing.T, archive string) map[string][]byte {
+func vectors(t testing.TB, archive string) map[string][]byte {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", archive))
 	if err != nil {
@@ -127,18 +127,23 @@ func TestFirmwareLogs(t *testing.T) {
 		if strings.Contains(dir, "-4G-") {
 			m.Memory = 4 * gib
 		}
-		got, err := Build(m, Options{Processor: processorOf(t, want), Firmware: firmwareOf(guest)})
+		got, err := Build(m, Options{Processor: processorOf(t, want)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got.QEMU, want) {
 			t.Errorf("%s: generated %x\nwanted %x", dir, got.QEMU, want)
 		}
-		if !bytes.Equal(got.Guest, guest) {
-			t.Errorf("%s: guest's table: generated %x\nwanted %x", dir, got.Guest, guest)
+		firmware := firmwareOf(guest)
+		if found, err := Guest(got.QEMU, &firmware); err != nil || !bytes.Equal(found, guest) {
+			t.Errorf("%s: guest's table: generated %x (%v)\nwanted %x", dir, found, err, guest)
 		}
 		if digest := measured[dir]; digest != "" {
-			if sum := sha512.Sum384(got.Measured); hex.EncodeToString(sum[:]) != digest {
+			table, err := Measured(got.QEMU, &firmware)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sum := sha512.Sum384(table); hex.EncodeToString(sum[:]) != digest {
 				t.Errorf("%s: digest: got %x, want %s", dir, sum, digest)
 			}
 			delete(measured, dir)
@@ -159,33 +164,86 @@ func firmwareOf(table []byte) Firmware {
 func TestBlanksWhatIdentifies(t *testing.T) {
 	m := machine.Machine{CPUs: 2, Memory: 2 * gib, QEMU: machine.Version{Major: 10}}
 	o := Options{System: System{Manufacturer: "maker", Serial: "123", SKU: "kept"}}
-	a, err := Build(m, o)
-	if err != nil {
-		t.Fatal(err)
+	tables := func() (qemu, measured []byte) {
+		t.Helper()
+		table, err := Build(m, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if measured, err = Measured(table.QEMU, &Firmware{}); err != nil {
+			t.Fatal(err)
+		}
+		return table.QEMU, measured
 	}
+	a, blanked := tables()
 	o.System.Serial, o.System.UUID = "456", [16]byte{1, 2, 3}
 	m.CPUs = 7
-	b, err := Build(m, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Equal(a.QEMU, b.QEMU) {
+	b, other := tables()
+	if bytes.Equal(a, b) {
 		t.Error("serial number, UUID and processors do not show in QEMU's table")
 	}
-	if !bytes.Equal(a.Measured, b.Measured) {
-		t.Errorf("serial number, UUID or processors show in the measured table:\n%x\n%x", a.Measured, b.Measured)
+	if !bytes.Equal(blanked, other) {
+		t.Errorf("serial number, UUID or processors show in the measured table:\n%x\n%x", blanked, other)
 	}
-	if !bytes.Contains(a.Measured, []byte("kept")) || bytes.Contains(a.Measured, []byte("123")) {
+	if !bytes.Contains(blanked, []byte("kept")) || bytes.Contains(blanked, []byte("123")) {
 		t.Error("expected the SKU and no serial number in the measured table")
 	}
 	o.System.Serial = "1234"
-	c, err := Build(m, o)
+	if _, longer := tables(); bytes.Equal(longer, blanked) {
+		t.Error("expected the length of the serial number to show: it becomes that many spaces")
+	}
+}
+
+func TestMeasuredRefuses(t *testing.T) {
+	table, err := Build(machine.Machine{CPUs: 1, Memory: 2 * gib, QEMU: machine.Version{Major: 10}}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Equal(c.Measured, a.Measured) {
-		t.Error("expected the length of the serial number to show: it becomes that many spaces")
+	for name, qemu := range map[string][]byte{
+		"nothing": nil, "cut": table.QEMU[:len(table.QEMU)-7], "no end": table.QEMU[:len(table.QEMU)-6], "too long": make([]byte, maxTable+1),
+	} {
+		if _, err := Measured(qemu, &Firmware{}); !errors.Is(err, ErrTable) {
+			t.Errorf("%s: %v, want ErrTable", name, err)
+		}
 	}
+	if _, err := Measured(table.QEMU, nil); !errors.Is(err, ErrTable) {
+		t.Errorf("no firmware strings: %v, want ErrTable", err)
+	}
+	own := append([]byte{typeFirmware, headerSize, 0, 0, 0, 0}, table.QEMU...)
+	if got, err := Guest(own, nil); err != nil || !bytes.HasPrefix(got, own[:6]) {
+		t.Errorf("a table with QEMU's own type 0: %x (%v)", got, err)
+	}
+}
+
+// TestFiltered: structures that QEMU makes on request only.
+func TestFiltered(t *testing.T) {
+	end := []byte{typeEnd, headerSize, 0xFF, 0xFE, 0, 0}
+	for name, test := range map[string]struct{ in, want []byte }{
+		"OEM strings":    {[]byte{11, 5, 1, 0, 1, 'a', 'b', 0, 0}, []byte{11, 5, 1, 0, 0, 0, 0, 0, 0}},
+		"OEM structure":  {[]byte{200, 6, 1, 0, 9, 9, 0, 0}, []byte{200, 6, 1, 0, 0, 0, 0, 0}},
+		"board serial":   {[]byte{2, 8, 1, 0, 0, 0, 0, 2, 'm', 0, 's', 'n', 0, 0}, []byte{2, 8, 1, 0, 0, 0, 0, 0, 'm', 0, ' ', ' ', 0, 0}},
+		"short board":    {[]byte{2, 6, 1, 0, 1, 0, 'm', 0, 0}, []byte{2, 6, 1, 0, 1, 0, 'm', 0, 0}},
+		"index too high": {[]byte{2, 8, 1, 0, 0, 0, 0, 9, 'm', 0, 0}, []byte{2, 8, 1, 0, 0, 0, 0, 0, 'm', 0, 0}},
+		"others stay":    {[]byte{32, 5, 1, 0, 7, 0, 0}, []byte{32, 5, 1, 0, 7, 0, 0}},
+	} {
+		own := []byte{typeFirmware, headerSize, 0, 0, 0, 0}
+		got, err := Measured(bytes.Join([][]byte{own, test.in, end}, nil), nil)
+		if want := bytes.Join([][]byte{own, test.want, end}, nil); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %x (%v), want %x", name, got, err, want)
+		}
+	}
+}
+
+func FuzzMeasured(f *testing.F) {
+	for _, table := range vectors(f, "stock.tar.gz") {
+		f.Add(table)
+		break
+	}
+	f.Fuzz(func(t *testing.T, qemu []byte) {
+		if got, err := Measured(qemu, &Firmware{}); err == nil && len(got) > len(qemu)+200 {
+			t.Errorf("%d bytes measured of %d", len(got), len(qemu))
+		}
+	})
 }
 
 func TestRefusals(t *testing.T) {

@@ -29,6 +29,8 @@ var (
 	ErrMemory = errors.New("memory does not fit the firmware")
 	// ErrProfile: how the firmware measures can not be learned from the image.
 	ErrProfile = errors.New("firmware can not be identified")
+	// ErrLayout: all but the layout can. It comes with [ErrProfile].
+	ErrLayout = errors.New("layout is in doubt")
 )
 
 // SectionType says what a section of the metadata is for (TDVF design guide table 11-4).

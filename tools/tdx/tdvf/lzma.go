@@ -33,7 +33,6 @@ type lzmaDecoder struct {
 	pos      int
 	rng      uint32
 	code     uint32
-	overrun  bool
 	literal  []prob
 	match    [lzmaStates][lzmaPosStatesMax]prob
 	rep      [lzmaStates]prob
@@ -106,14 +105,18 @@ func (l *lengthCoder) reset() {
 	fill(l.high[:])
 }
 
-func (d *lzmaDecoder) next() uint32 {
-	if d.pos >= len(d.src) {
-		d.overrun = true
-		return 0
+// refill takes a byte of the stream when the range has become small. Behind the end there are zeros, and the position goes on, by which
+// the end is noticed.
+func refill(rng, code uint32, src []byte, pos int) (newRng, newCode uint32, newPos int) {
+	if rng < lzmaTop {
+		rng <<= 8
+		code <<= 8
+		if pos < len(src) {
+			code |= uint32(src[pos])
+		}
+		pos++
 	}
-	b := d.src[d.pos]
-	d.pos++
-	return uint32(b)
+	return rng, code, pos
 }
 
 func (d *lzmaDecoder) bit(p *prob) uint32 {
@@ -129,55 +132,50 @@ func (d *lzmaDecoder) bit(p *prob) uint32 {
 		*p = prob(v - v>>5)
 		bit = 1
 	}
-	if d.rng < lzmaTop {
-		d.rng <<= 8
-		d.code = d.code<<8 | d.next()
-	}
+	d.rng, d.code, d.pos = refill(d.rng, d.code, d.src, d.pos)
 	return bit
 }
 
-// tree decodes a number of the given bits, most significant first. It is [lzmaDecoder.bit] in a loop, with the state of the range
-// coder in registers, because that is where the time goes.
+// step is [lzmaDecoder.bit] on a state in registers and without a branch on the bit, which can not be foreseen in literals, lengths and
+// distances: that is where the time goes. It returns the new range and code, before they are normalised, the new probability, and a
+// mask of all ones for the bit 0.
+func step(rng, code uint32, p prob) (newRng, newCode uint32, newP prob, zero uint32) {
+	v := uint32(p)
+	bound := rng >> 11 * v
+	rest := uint64(code) - uint64(bound)
+	zero = uint32(rest >> 32)
+	// Towards 2048 for a 0, towards 0 for a 1, by 1/32 of the way.
+	const toOne = 1<<32 - (1<<11 - 31)
+	v -= uint32(int32(v+zero&toOne) >> 5)
+	return rng - bound + zero&(2*bound-rng), uint32(rest) + zero&bound, prob(v), zero
+}
+
+// tree decodes a number of the given bits, most significant first.
 func (d *lzmaDecoder) tree(probs []prob, bits uint) uint32 {
 	limit := uint32(1) << bits
 	probs = probs[:limit]
-	rng, code, pos, m := d.rng, d.code, d.pos, uint32(1)
+	src, rng, code, pos, m := d.src, d.rng, d.code, d.pos, uint32(1)
 	for m < limit {
-		p := &probs[m]
-		v := uint32(*p)
-		bound := rng >> 11 * v
-		m <<= 1
-		if code < bound {
-			rng = bound
-			*p = prob(v + (1<<11-v)>>5)
-		} else {
-			rng -= bound
-			code -= bound
-			*p = prob(v - v>>5)
-			m |= 1
-		}
-		if rng < lzmaTop {
-			rng <<= 8
-			code <<= 8
-			if pos < len(d.src) {
-				code |= uint32(d.src[pos])
-			} else {
-				d.overrun = true
-			}
-			pos++
-		}
+		var zero uint32
+		rng, code, probs[m], zero = step(rng, code, probs[m])
+		m = m<<1 + 1 + zero
+		rng, code, pos = refill(rng, code, src, pos)
 	}
 	d.rng, d.code, d.pos = rng, code, pos
 	return m - limit
 }
 
+// reverseTree decodes a number of the given bits, least significant first.
 func (d *lzmaDecoder) reverseTree(probs []prob, bits uint) uint32 {
-	m, v := uint32(1), uint32(0)
+	src, rng, code, pos, m, v := d.src, d.rng, d.code, d.pos, uint32(1), uint32(0)
 	for i := range bits {
-		b := d.bit(&probs[m])
-		m = m<<1 | b
-		v |= b << i
+		var zero uint32
+		rng, code, probs[m], zero = step(rng, code, probs[m])
+		m = m<<1 + 1 + zero
+		v |= (1 + zero) << i
+		rng, code, pos = refill(rng, code, src, pos)
 	}
+	d.rng, d.code, d.pos = rng, code, pos
 	return v
 }
 
@@ -189,10 +187,7 @@ func (d *lzmaDecoder) direct(bits uint) uint32 {
 		d.code -= d.rng
 		mask := -(d.code >> 31)
 		d.code += d.rng & mask
-		if d.rng < lzmaTop {
-			d.rng <<= 8
-			d.code = d.code<<8 | d.next()
-		}
+		d.rng, d.code, d.pos = refill(d.rng, d.code, d.src, d.pos)
 		v = v<<1 + mask + 1
 	}
 	return v
@@ -222,20 +217,24 @@ func (d *lzmaDecoder) distance(length int) uint32 {
 	return dist + d.direct(bits-4)<<4 + d.reverseTree(d.align[:], 4)
 }
 
-// matchedLiteral decodes a literal after a match, where the byte at the match distance is part of the context.
+// matchedLiteral decodes a literal after a match, where the byte at the match distance is part of the context for as long as its bits
+// are those of the literal.
 func (d *lzmaDecoder) matchedLiteral(probs []prob, matched byte) byte {
-	m, mb := uint32(1), uint32(matched)
+	probs = probs[:0x300]
+	src, rng, code, pos, m := d.src, d.rng, d.code, d.pos, uint32(1)
+	mb, offset := uint32(matched), uint32(0x100)
 	for m < 0x100 {
 		mb <<= 1
-		want := mb & 0x100
-		b := d.bit(&probs[0x100+want+m])
-		m = m<<1 | b
-		if want>>8 != b {
-			for m < 0x100 {
-				m = m<<1 | d.bit(&probs[m])
-			}
-		}
+		want := mb & offset
+		var zero uint32
+		i := offset + want + m
+		rng, code, probs[i], zero = step(rng, code, probs[i])
+		m = m<<1 + 1 + zero
+		// The offset stays while the bit is the wanted one.
+		offset &= want ^ zero
+		rng, code, pos = refill(rng, code, src, pos)
 	}
+	d.rng, d.code, d.pos = rng, code, pos
 	return byte(m)
 }
 
@@ -243,7 +242,7 @@ func (d *lzmaDecoder) decode(out []byte, lc, lp, pb uint) error {
 	var rep [4]uint32
 	state, n := 0, 0
 	for n < len(out) {
-		if d.overrun {
+		if d.pos > len(d.src) {
 			return fmt.Errorf("%w: input ends after %d of %d bytes", errLZMA, n, len(out))
 		}
 		posState := uint32(n) & (1<<pb - 1)
@@ -328,7 +327,16 @@ func stateAfter(s, afterLiteral, otherwise int) int {
 
 // copyMatch copies length bytes from distance before n; source and target may overlap.
 func copyMatch(out []byte, n, distance, length int) int {
+	const few = 16
 	start, end := n-distance, n+length
+	if length <= few {
+		// Most matches are short, and a call costs more than they do.
+		source, target := out[start:end-distance], out[n:end]
+		for i := range target {
+			target[i] = source[i]
+		}
+		return end
+	}
 	for n < end {
 		// What was copied so far continues the pattern, so the source grows with every round.
 		n += copy(out[n:end], out[start:n])

@@ -176,7 +176,8 @@ func (p *Profile) setLayout(uiApp bool) error {
 	case p.Strings != nil && release(p.Strings.Version) != 0 && release(p.Strings.Version) <= 202408:
 		p.Layout = LayoutA
 	default:
-		return fmt.Errorf("%w: edk2 202302 to 202408 (layout A) and snapshots of September 2024 (layout B) can not be told apart; say which it is", ErrProfile)
+		return fmt.Errorf("%w: %w: edk2 202302 to 202408 (layout A) and snapshots of September 2024 (layout B), of which dstack's images before "+
+			"0.5.10 have one, can not be told apart", ErrProfile, ErrLayout)
 	}
 	return nil
 }

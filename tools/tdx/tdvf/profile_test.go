@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 
@@ -131,4 +132,67 @@ func TestUnpackingIsBounded(t *testing.T) {
 			t.Errorf("%d bytes claimed: %d bytes allocated", size, used)
 		}
 	}
+}
+
+// TestMutatedFirmwareIsBounded: firmware in which anything was changed is measured or refused, for no more than 64 MiB of memory. The bytes
+// that are changed are those that are parsed: volume headers, the compressed section, metadata, and the table in front of the reset vector.
+func TestMutatedFirmwareIsBounded(t *testing.T) {
+	const limit = 64 << 20
+	old := append(bytes.Clone(markSuffix), uiAppFile[:]...)
+	good := build{bds: append(old, markSeparator...), version: "2025.02", acpi: true, files: []GUID{uiAppFile, shellFile}}.image(t)
+	code := len(fwtest.Read(t, emptyStore))
+	places := [][2]int{{0, 256}, {code, code + 256}, {code, len(good) - 0x1000}, {len(good) - 0x400, len(good) - 0x200}, {len(good) - 128, len(good)}}
+	r := rand.New(rand.NewPCG(3, 64))
+	refused, measured := 0, 0
+	for n := range 600 {
+		image := bytes.Clone(good)
+		place := places[n%len(places)]
+		for range 1 + r.IntN(3) {
+			at := place[0] + r.IntN(place[1]-place[0])
+			switch r.IntN(3) {
+			case 0:
+				image[at] ^= 1 << r.IntN(8)
+			case 1:
+				image[at] = 0xFF
+			default:
+				binary.LittleEndian.PutUint32(image[min(at, len(image)-4):], r.Uint32())
+			}
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := measureAll(image)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > limit {
+			t.Errorf("mutation %d: %d bytes allocated (%v)", n, used, err)
+		}
+		if err != nil {
+			refused++
+		} else {
+			measured++
+		}
+	}
+	// Both must happen, or the mutations miss what they are for.
+	if refused < 50 || measured < 50 {
+		t.Errorf("%d mutations refused and %d measured, want at least 50 of each", refused, measured)
+	}
+}
+
+// measureAll does all that this package can do with an image.
+func measureAll(image []byte) error {
+	im, err := Parse(image)
+	if err != nil {
+		return err
+	}
+	ram, err := RAM(2 << 30)
+	if err != nil {
+		return err
+	}
+	for _, f := range []func() error{
+		func() error { _, err := im.MRTD(OnePass); return err }, func() error { _, err := im.CFVDigest(); return err },
+		func() error { _, err := im.Variables(); return err }, func() error { _, err := im.Profile(); return err },
+		func() error { _, err := im.TDHOB(ram); return err },
+	} {
+		err = errors.Join(err, f())
+	}
+	return err
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command guest is the init of the virtual machine of an acceptance test: it writes the firmware's event log and the files that the
-// firmware read to the serial port, and powers off. Each file is one line: "@", name, gzip in base64.
+// Command guest is the init of the virtual machine of an acceptance test: it writes the firmware's event log and SMBIOS tables to the
+// serial port, and powers off. Each file is one line: "@", name, gzip in base64. The line "@done" is the last.
 package main
 
 import (
@@ -13,19 +13,16 @@ import (
 	"syscall"
 )
 
-var files = map[string]string{
-	"log":                      "/sys/kernel/security/tpm0/binary_bios_measurements",
-	"etc/table-loader":         "/sys/firmware/qemu_fw_cfg/by_name/etc/table-loader/raw",
-	"etc/acpi/rsdp":            "/sys/firmware/qemu_fw_cfg/by_name/etc/acpi/rsdp/raw",
-	"etc/acpi/tables":          "/sys/firmware/qemu_fw_cfg/by_name/etc/acpi/tables/raw",
-	"etc/smbios/smbios-tables": "/sys/firmware/qemu_fw_cfg/by_name/etc/smbios/smbios-tables/raw",
+var files = []struct{ name, path string }{
+	{"log", "/sys/kernel/security/tpm0/binary_bios_measurements"},
+	{"smbios", "/sys/firmware/dmi/tables/DMI"},
 }
 
 func main() {
 	if err := run(); err != nil {
-		fmt.Fprintln(os.Stdout, "@error", err)
+		fmt.Fprintln(os.Stdout, "\n@error", err)
 	}
-	// The serial port is drained before the power goes.
+	// Linux drains the serial port before the power goes.
 	syscall.Sync()
 	_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 }
@@ -39,15 +36,8 @@ func run() error {
 			return fmt.Errorf("mount %s: %w", m[0], err)
 		}
 	}
-	module, err := os.ReadFile("/qemu_fw_cfg.ko")
-	if err != nil {
-		return err
-	}
-	if err := loadModule(module); err != nil {
-		return fmt.Errorf("load qemu_fw_cfg: %w", err)
-	}
-	for name, path := range files {
-		data, err := os.ReadFile(path)
+	for _, f := range files {
+		data, err := os.ReadFile(f.path)
 		if err != nil {
 			return err
 		}
@@ -59,7 +49,7 @@ func run() error {
 		if err := w.Close(); err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stdout, "\n@%s %s\n", name, base64.StdEncoding.EncodeToString(packed.Bytes()))
+		fmt.Fprintf(os.Stdout, "\n@%s %s\n", f.name, base64.StdEncoding.EncodeToString(packed.Bytes()))
 	}
 	fmt.Fprintln(os.Stdout, "\n@done")
 	return nil

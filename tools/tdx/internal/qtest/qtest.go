@@ -47,7 +47,7 @@ func Find(t *testing.T) []QEMU {
 		}})
 	}
 	if len(candidates) == 0 {
-		t.Skip("no qemu-system-x86_64 on the path or in BOARDROOM_QEMU_TREES")
+		t.Fatal("this test needs qemu-system-x86_64, on the path or in a folder of BOARDROOM_QEMU_TREES; install the Debian package qemu-system-x86")
 	}
 	number := regexp.MustCompile(`version (\d+\.\d+\.\d+)`)
 	for i := range candidates {
@@ -85,12 +85,12 @@ func (q *QEMU) Files(ctx context.Context, m machine.Machine, names ...string) (f
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	args := arguments(m)
 	if m.TPM != machine.TPMNone {
-		stop, err := startTPM(ctx, dir)
+		tpm, stop, err := StartTPM(ctx, dir, string(m.TPM))
 		if err != nil {
 			return nil, err
 		}
 		defer stop()
-		args = append(args, "-chardev", "socket,id=tpm,path="+filepath.Join(dir, "tpm"), "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", string(m.TPM)+",tpmdev=tpm0")
+		args = append(args, tpm...)
 	}
 	socket := filepath.Join(dir, "qtest")
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", socket)
@@ -102,6 +102,7 @@ func (q *QEMU) Files(ctx context.Context, m machine.Machine, names ...string) (f
 	command := q.run(ctx, args...)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
+	EndWithParent(command)
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
@@ -129,27 +130,6 @@ func (q *QEMU) Files(ctx context.Context, m machine.Machine, names ...string) (f
 		return nil, fmt.Errorf("%w\n%s\n%s", c.err, strings.Join(args, " "), &output)
 	}
 	return found, nil
-}
-
-// startTPM runs a TPM emulator whose control socket is dir/tpm.
-func startTPM(ctx context.Context, dir string) (stop func(), err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	command := exec.CommandContext(ctx, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--ctrl", "type=unixio,path="+filepath.Join(dir, "tpm"))
-	if err := command.Start(); err != nil {
-		cancel()
-		return nil, err
-	}
-	for range 500 {
-		if c, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "tpm")); err == nil {
-			c.Close()
-			break
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return func() {
-		cancel()
-		_ = command.Wait()
-	}, nil
 }
 
 // arguments is the command line of a machine. Endpoints are random number generators: what they are does not show.
