@@ -28,6 +28,7 @@ type Inputs struct {
 	Layout tdvf.Layout
 	// LayoutInDoubt is used where the image leaves open which of two layouts it has, unless it is empty.
 	LayoutInDoubt tdvf.Layout
+	layoutAssumed bool // it was used
 	// PageOrder is that of the host.
 	PageOrder tdvf.PageOrder
 

@@ -39,6 +39,9 @@ func Predict(in Inputs) (*Prediction, error) {
 	if p.profile, err = profile.wait(); err != nil {
 		return nil, err
 	}
+	if in.layoutAssumed {
+		p.notes = append(p.notes, fmt.Sprintf("the firmware leaves open which layout it has; its release says that it is %s", p.profile.Layout))
+	}
 	if p.images, err = images.wait(); err != nil {
 		return nil, err
 	}
@@ -69,6 +72,7 @@ func (in *Inputs) profile(image *tdvf.Image, onePass *task[eventlog.Digest]) (*t
 		p, err = image.ProfileOf(d)
 		if errors.Is(err, tdvf.ErrLayout) && layout == "" {
 			layout = in.LayoutInDoubt
+			in.layoutAssumed = layout != ""
 		}
 		if err != nil && (layout == "" || p == nil) {
 			return nil, err

@@ -123,7 +123,11 @@ func TestLayoutInDoubt(t *testing.T) {
 			continue
 		}
 		if err != nil || p.Profile.Layout != test.want {
-			t.Errorf("%s with %q and %q: %v, want layout %s", test.firmware, test.layout, test.doubt, err, test.want)
+			t.Fatalf("%s with %q and %q: %v, want layout %s", test.firmware, test.layout, test.doubt, err, test.want)
+		}
+		assumed := test.layout == "" && test.want == test.doubt
+		if got := strings.Contains(strings.Join(p.Notes, "\n"), "leaves open which layout"); got != assumed {
+			t.Errorf("%s with %q and %q: notes %q, want one about the layout: %t", test.firmware, test.layout, test.doubt, p.Notes, assumed)
 		}
 	}
 }
