@@ -23,7 +23,10 @@ STATICCHECK := $(LINTERS)/staticcheck@v0.8.2
 GOLANGCI_LINT := $(LINTERS)/golangci-lint@v2.15.0
 GOVULNCHECK := $(LINTERS)/govulncheck@v1.9.0
 
-.PHONY: all $(AGENTS) boardroom test unit check acceptance fuzz bench modules clean
+# Tests know the simulated TEE, which no production program is linked with.
+TAGS := -tags simtee
+
+.PHONY: all $(AGENTS) boardroom boardroom-dev test unit check acceptance fuzz bench modules clean
 
 all: $(AGENTS)
 
@@ -37,16 +40,24 @@ boardroom:
 	@nix build .#$@ -o result-$@
 	@echo result-$@/bin/boardroom
 
+# boardroom with `dev`, the simulated TEE.
+boardroom-dev:
+	@nix/setup.sh nix-bin git
+	@nix build .#$@ -o result-$@
+	@echo result-$@/bin/boardroom-dev
+
 test: unit check fuzz acceptance
 
 unit:
 	@nix/setup.sh nix-bin git gcc libc6-dev
 	go vet ./...
-	go test -race ./...
+	go vet $(TAGS) ./...
+	go test -race $(TAGS) ./...
 
 check: $(STATICCHECK) $(GOLANGCI_LINT) $(GOVULNCHECK)
 	test -z "$$(gofmt -l tools)" || { gofmt -d tools; exit 1; }
-	$(STATICCHECK) -tags acceptance ./...
+	$(STATICCHECK) -tags acceptance,simtee ./...
+	$(STATICCHECK) ./tools/cmd/...
 	$(GOLANGCI_LINT) run
 	nix/vulnerabilities.sh $(GOVULNCHECK)
 
@@ -54,15 +65,17 @@ check: $(STATICCHECK) $(GOLANGCI_LINT) $(GOVULNCHECK)
 # starts a worker fails with "context deadline exceeded" now and then.
 FUZZTIME ?= 2000x
 fuzz:
-	@for package in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	@for package in $$(go list $(TAGS) -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+		for target in $$(go test $(TAGS) -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "fuzz $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \
+			go test $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \
 		done; \
 	done
 
+# What needs other programs: measurements against QEMU and real firmware, then everything about images.
 acceptance:
-	@nix/setup.sh nix-bin git skopeo umoci runc docker-registry util-linux hostname
+	@nix/setup.sh nix-bin git skopeo umoci runc docker-registry util-linux hostname qemu-system-x86 swtpm binutils mtools
+	go test -tags acceptance -count 1 -timeout 60m ./tools/tdx/...
 	go test -tags acceptance -timeout 60m ./tools/acceptance/...
 
 # Speed against named peers, as ratios in one run.

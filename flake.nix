@@ -10,6 +10,7 @@
       packages.x86_64-linux = {
         default = house.boardroom;
         inherit (house) boardroom seed;
+        boardroom-dev = house.boardroomDev;
         inherit (house.images) hub finance-agent marketing-agent sales-agent ceo-agent;
       };
       apps.x86_64-linux = { inherit boardroom; default = boardroom; };

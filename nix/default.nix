@@ -40,9 +40,18 @@ let
   named = agent: { name = (builtins.fromJSON (builtins.readFile (agents + "/${agent}/image.json"))).name; value = image agent; };
 
   boardroom = program "boardroom";
+  # The same with the simulated TEE, for development.
+  boardroomDev = go.program {
+    name = "boardroom-dev";
+    binary = "boardroom-dev";
+    src = sourceOf "boardroom";
+    package = "tools/cmd/boardroom";
+    modules = ours;
+    tags = [ "simtee" ];
+  };
   images = builtins.listToAttrs (map named (builtins.attrNames (builtins.readDir agents)));
 in
 {
-  inherit seed boardroom images mkAgentImage;
-  checks = import ./checks.nix { inherit root source seed sandboxEnv; modules = ours; } // images // { inherit boardroom; };
+  inherit seed boardroom boardroomDev images mkAgentImage;
+  checks = import ./checks.nix { inherit root source seed sandboxEnv; modules = ours; } // images // { inherit boardroom; boardroom-dev = boardroomDev; };
 }

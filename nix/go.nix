@@ -3,12 +3,12 @@
 { seed, settings, sandboxEnv }:
 {
   # The program in the folder `package` of the module `src`, as $out/bin/<binary>.
-  # modules is the output of modules.nix; null where the module needs none.
-  program = { name, src, package, binary ? baseNameOf package, modules ? null }: derivation (sandboxEnv // {
+  # modules is the output of modules.nix; null where the module needs none. tags are build tags.
+  program = { name, src, package, binary ? baseNameOf package, modules ? null, tags ? [ ] }: derivation (sandboxEnv // {
     inherit name;
     system = "x86_64-linux";
     builder = "${seed}/bin/go";
-    args = [ "build" "-C" src ] ++ settings.args ++ [ "-o" "${placeholder "out"}/bin/${binary}" "./${package}" ];
+    args = [ "build" "-C" src ] ++ settings.args ++ (if tags == [ ] then [ ] else [ "-tags" (builtins.concatStringsSep "," tags) ]) ++ [ "-o" "${placeholder "out"}/bin/${binary}" "./${package}" ];
     GOPROXY = if modules == null then "off" else "file://${modules}";
   });
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/base64"
 	"fmt"
+	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -25,9 +26,9 @@ func ReservedType(s string) bool { return s == HubType || s == AllTypes }
 var (
 	agentOnly = []string{
 		"AGENT_TYPE", "AGENT_MODEL_NAME", "AGENT_API_PORT", "AGENT_ATTESTATION_PORT", "AGENT_MAX_MEMORY_MB", "AGENT_ID",
-		"HUB_ENDPOINT", "AGENT_PUBLIC_URL", "AGENT_PUBLIC_ATTESTATION_URL",
+		"HUB_ENDPOINT", "AGENT_PUBLIC_URL", "AGENT_PUBLIC_ATTESTATION_URL", "AGENT_HUB_REFERENCE_VALUES",
 	}
-	hubOnly = []string{"HUB_MODEL_NAME", "HUB_API_PORT", "HUB_ATTESTATION_PORT", "HUB_MAX_MEMORY_MB"}
+	hubOnly = []string{"HUB_MODEL_NAME", "HUB_API_PORT", "HUB_ATTESTATION_PORT", "HUB_MAX_MEMORY_MB", "HUB_REFERENCE_VALUES"}
 )
 
 // SecretVariables are to be removed from the process environment once [Load] has read them.
@@ -45,6 +46,7 @@ type Config struct {
 	MaxMemory       int64                 // bytes
 	Hub             registration.Endpoint // zero: register nowhere
 	Public          registration.Endpoints
+	ReferenceValues string      // what to appraise agents (a hub) or the hub (an agent) by, as JSON or the path of a file; empty: none
 	Seed            secret.Text // 32 bytes of an Ed25519 key; unset: make one
 	SharedSecret    secret.Text
 	EncryptionKey   secret.Text
@@ -125,6 +127,7 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 		c.ClientID = r.clientID()
 		c.ID = HubType + "-" + c.ClientID
 		r.service(&c, "HUB")
+		c.ReferenceValues = r.file("HUB_REFERENCE_VALUES")
 	case len(agent) > 0:
 		c.Type = r.agentType()
 		c.ClientID = r.clientID()
@@ -269,6 +272,27 @@ func (r *reader) hub(c *Config) {
 		}
 		*v.to = value.String()
 	}
+	c.ReferenceValues = r.file("AGENT_HUB_REFERENCE_VALUES")
+	if c.ReferenceValues != "" && r.get("HUB_ENDPOINT") == "" {
+		r.refuse("AGENT_HUB_REFERENCE_VALUES", "want it unset, because HUB_ENDPOINT is unset and there is no hub to appraise, got a path")
+	}
+}
+
+// file reads an optional path.
+func (r *reader) file(variable string) string {
+	value := r.get(variable)
+	if value != "" && !strings.HasPrefix(value, "{") && (!path.IsAbs(value) || path.Clean(value) != value) {
+		r.refuse(variable, "want a JSON object, or the absolute path of a file, without . and .. segments, got %.200q", value)
+	}
+	return value
+}
+
+// ReferenceVariable is the variable that names the reference values of this process.
+func (c Config) ReferenceVariable() string {
+	if c.IsHub() {
+		return "HUB_REFERENCE_VALUES"
+	}
+	return "AGENT_HUB_REFERENCE_VALUES"
 }
 
 // endpoint reads an optional URL.

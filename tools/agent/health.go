@@ -15,8 +15,10 @@ type Health struct {
 	Type     string `json:"type"`
 	ID       string `json:"id"`
 	Model    string `json:"model"`
-	Insecure bool   `json:"insecure"` // a hub that registers agents without verifying them
-	Memory   Memory `json:"memory"`
+	Insecure bool   `json:"insecure"` // verifies nobody: a hub its agents, an agent its hub
+	// Simulated says that others are appraised under a trust root that is not Intel's.
+	Simulated bool   `json:"simulated"`
+	Memory    Memory `json:"memory"`
 	// Attestation is available when the guest agent answers on its socket.
 	Attestation   Availability  `json:"attestation"`
 	ModelEndpoint ModelEndpoint `json:"model_endpoint"`
@@ -30,11 +32,12 @@ type Availability struct {
 
 // Monitor answers GET /health and GET /metrics.
 type Monitor struct {
-	Config   Config
-	Insecure bool
-	Attester *Attester
-	Model    *Model
-	Metrics  *metrics.Set
+	Config    Config
+	Insecure  bool
+	Simulated bool
+	Attester  *Attester
+	Model     *Model
+	Metrics   *metrics.Set
 }
 
 // Check looks at everything now.
@@ -46,6 +49,7 @@ func (m *Monitor) Check(ctx context.Context) Health {
 		ID:            m.Config.ID,
 		Model:         m.Config.Model,
 		Insecure:      m.Insecure,
+		Simulated:     m.Simulated,
 		Memory:        ReadMemory(m.Config.MaxMemory),
 		Attestation:   Availability{Available: true},
 		ModelEndpoint: m.Model.State(ctx),

@@ -42,7 +42,7 @@ func (e *FormError) Error() string {
 
 // BindingError says that evidence is well formed but belongs to something else: another nonce or other claims.
 type BindingError struct {
-	Check string // "nonce" or "report_data"
+	Check string // "nonce", "report_data" or "timestamp"
 	Want  string
 	Got   string
 }

@@ -3,10 +3,12 @@ package house_test
 import (
 	"bufio"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,13 +81,24 @@ func TestForbiddenImports(t *testing.T) {
 		{pkg: "tools/nar", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/strictjson", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/evidence", forbidden: slices.Concat(network, run)},
+		{pkg: "tools/evidence/nonce", forbidden: slices.Concat(network, run)},
+		// Certificates are parsed with crypto/x509, which brings net's address types along.
+		{pkg: "tools/evidence/ratls", forbidden: slices.Concat(http, run)},
+		{pkg: "tools/evidence/collect", forbidden: run},
+		{pkg: "tools/evidence/verifier", forbidden: run},
+		{pkg: "tools/appraisal", forbidden: slices.Concat(http, run)},
+		{pkg: "tools/collateral", forbidden: run},
+		{pkg: "tools/quote", forbidden: slices.Concat(http, run)}, // crypto/x509, as above
 		{pkg: "tools/seed", forbidden: network},
 		{pkg: "tools/modcache"},
-		{pkg: "tools/dstack", forbidden: slices.Concat(network, run), foreign: true},
+		{pkg: "tools/dstack", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/dstack/guestagent", forbidden: run},
 		{pkg: "tools/eventlog", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/tdx", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/compose", forbidden: slices.Concat(http, run), foreign: true},
+		// Clear signatures take net's reader of headers.
+		{pkg: "tools/deb", forbidden: slices.Concat(http, run), foreign: true},
+		{pkg: "tools/deb/mirror", forbidden: run, foreign: true},
 		{pkg: "tools/agent", forbidden: run},
 		{pkg: "tools/hub", forbidden: run},
 		{pkg: "tools/cmd/agent", forbidden: run},
@@ -107,6 +120,44 @@ func TestForbiddenImports(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestQuoteIsPure holds the verdict about a quote to a function of its arguments: it names no package that reaches the world, and no
+// clock. What crypto/x509 links and nobody calls is not seen here; the acceptance tests run a verification without a network.
+func TestQuoteIsPure(t *testing.T) {
+	world := []string{"crypto/rand", "io/fs", "io/ioutil", "log", "math/rand", "net", "os", "runtime", "sync", "syscall", "unsafe"}
+	for _, imported := range goList(t, "-f", `{{join .Imports "\n"}}`, "./tools/quote") {
+		for _, w := range world {
+			if imported == w || strings.HasPrefix(imported, w+"/") {
+				t.Errorf("tools/quote imports %s", imported)
+			}
+		}
+	}
+	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|After|Tick|Sleep|NewTimer|NewTicker|Local|LoadLocation)\b`)
+	for _, name := range goList(t, "-f", `{{join .GoFiles "\n"}}`, "./tools/quote") {
+		source, err := os.ReadFile(filepath.Join(root, "tools", "quote", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if use := clock.Find(source); use != nil {
+			t.Errorf("tools/quote/%s uses %s", name, use)
+		}
+	}
+}
+
+// TestVerifierModules bounds what someone who checks quotes, event logs and measurements has to trust, ours included.
+func TestVerifierModules(t *testing.T) {
+	const most = 25
+	modules := make(map[string]bool)
+	for _, m := range goList(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./tools/quote", "./tools/eventlog", "./tools/tdx") {
+		if m != "" {
+			modules[m] = true
+		}
+	}
+	if len(modules) == 0 || len(modules) > most {
+		t.Errorf("linked modules: expected 1 to %d, got %d: %v", most, len(modules), slices.Sorted(maps.Keys(modules)))
+	}
+	t.Logf("%d modules: %v", len(modules), slices.Sorted(maps.Keys(modules)))
 }
 
 // TestProgramSources holds nix/programs.json, which cuts the source down for each program, to what the programs import: a

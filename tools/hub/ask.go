@@ -44,8 +44,9 @@ type Answers struct {
 type Answer struct {
 	AgentID   string `json:"agent_id"`
 	Type      string `json:"type"`
-	Verified  bool   `json:"verified"` // a verifier accepted the agent's evidence
-	Status    string `json:"status"`   // one of the constants above
+	Verified  bool   `json:"verified"`  // a verifier accepted the agent's evidence, and the key in it signed this answer
+	Simulated bool   `json:"simulated"` // the verifier's trust root is not Intel's: this is no hardware
+	Status    string `json:"status"`    // one of the constants above
 	Answer    string `json:"answer,omitempty"`
 	Error     string `json:"error,omitempty"`
 	ElapsedMS int64  `json:"elapsed_ms"`
@@ -171,7 +172,7 @@ func (h *Hub) collect(ctx context.Context, agents []member, messages json.RawMes
 // askOne asks one agent. It always returns an answer, if only the reason why there is none.
 func (h *Hub) askOne(ctx context.Context, m member, messages json.RawMessage) Answer {
 	began := h.now()
-	a := Answer{AgentID: m.Claims.AgentID, Type: m.Claims.AgentType, Verified: m.verified, Status: StatusOK}
+	a := Answer{AgentID: m.Claims.AgentID, Type: m.Claims.AgentType, Verified: m.found.Verified, Simulated: m.found.Simulated, Status: StatusOK}
 	text, err := h.complete(ctx, m, messages)
 	a.ElapsedMS = h.now().Sub(began).Milliseconds()
 	switch {
@@ -204,7 +205,7 @@ func (h *Hub) complete(ctx context.Context, m member, messages json.RawMessage) 
 	if err != nil {
 		return "", err
 	}
-	body, err := h.call(ctx, http.MethodPost, m.Endpoints.API+"/v1/chat/completions", request, maxReply)
+	body, err := h.question(ctx, m, request)
 	if err != nil {
 		return "", err
 	}

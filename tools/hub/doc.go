@@ -9,7 +9,12 @@
 // A registration is accepted when all of this holds: the message is of its form; it has the HMAC of the shared secret, if the
 // hub has one; its nonce was issued here, is unexpired and never used before; its time is near the hub's; the evidence is
 // bound to nonce and claims; the key in the claims signed the addresses; no other key holds the id; and the [Appraiser]
-// accepts the evidence. Until a verifier exists the appraiser is [RefuseAll], so a hub accepts nobody.
+// accepts the evidence. With reference values the appraiser is [Verifying], without it is [RefuseAll], so that a hub accepts
+// nobody. The answer is a receipt, signed with the hub's key: package registration describes how an agent knows that this is the
+// hub that it appraised.
+//
+// An agent is judged again at each renewal and, with a nonce of the hub's, at the attestation port that it registered. Who fails
+// either is not asked until a check at that port finds it good, and is removed if none does for some minutes.
 //
 // With [Options].InsecureAcceptUnverified the appraisal is left out, and evidence may be missing. Everything else still holds.
 // Such a hub says so in its log, in every listing and in every answer, and it is for development only.
@@ -17,8 +22,9 @@
 // There is no DELETE: the hub has no operator's key to check one with, a registration ends on its own within minutes of the
 // agent's last renewal, and an agent that fails its check is not asked meanwhile.
 //
-// What binds an answer to the attested agent is the address it signed and, for https, the certificate at that address. The
-// key that terminates TLS is not yet bound to the evidence, so whoever controls both name and certificate of an agent's
-// address can stand in the middle (relay, as in the "Identity Crisis" attacks on attested TLS). Certificates that carry
-// evidence are a later step.
+// The key that terminates TLS at an agent's address is not in its evidence, so whoever controls both name and certificate of that
+// address can stand in the middle and pass genuine evidence on (relay, as in the "Identity Crisis" attacks on attested TLS). What
+// binds an answer to the attested agent is therefore a signature of the attested key over a challenge of the hub's, the question
+// and the answer ([registration.Exchange]): who stands in the middle can read and drop, and neither answer nor change. Against
+// reading, TLS has to end inside the agent's machine.
 package hub

@@ -7,25 +7,25 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/boardroom-tee/boardroom/tools/agent"
 	"github.com/boardroom-tee/boardroom/tools/agent/metrics"
 	"github.com/boardroom-tee/boardroom/tools/agent/secret"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
+	"github.com/boardroom-tee/boardroom/tools/evidence/nonce"
 )
 
 // Bounds of judging evidence.
 const (
 	registrationsAtOnce = 8 // 2 MiB each
 	appraisalTimeout    = time.Minute
-	// How far an agent's clock may be behind (a slow quote included) and ahead. The nonce is what makes evidence fresh; this
-	// only notices clocks that are wrong.
-	maxAge   = 5 * time.Minute
-	maxAhead = time.Minute
 )
 
 // Options is what a hub is made of.
 type Options struct {
 	// Appraiser judges evidence; nil is RefuseAll.
 	Appraiser Appraiser
+	// Identity signs receipts; its key is the one in the hub's own evidence.
+	Identity agent.Identity
 	// InsecureAcceptUnverified registers agents without appraisal and without evidence. It excludes an Appraiser.
 	InsecureAcceptUnverified bool
 	// Shared, when set, is required of every agent as an HMAC.
@@ -41,13 +41,14 @@ type Options struct {
 // Hub registers agents and passes questions on to them. It is safe for concurrent use.
 type Hub struct {
 	appraiser Appraiser
+	identity  agent.Identity
 	insecure  bool
 	shared    secret.Text
 	client    *http.Client
 	now       func() time.Time
 	log       *slog.Logger
 
-	nonces      nonces
+	nonces      nonce.Store
 	registry    *registry
 	registering web.Slots
 	asking      web.Slots // questions
@@ -63,8 +64,12 @@ func New(o Options) (*Hub, error) {
 	if o.InsecureAcceptUnverified && o.Appraiser != nil {
 		return nil, errors.New("a hub that accepts unverified agents has no use for an appraiser: choose one")
 	}
+	if o.Identity.Public == nil {
+		return nil, errors.New("a hub needs an identity to sign receipts with")
+	}
 	h := &Hub{
 		appraiser:   o.Appraiser,
+		identity:    o.Identity,
 		insecure:    o.InsecureAcceptUnverified,
 		shared:      o.Shared,
 		client:      o.Client,

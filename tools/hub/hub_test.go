@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/boardroom-tee/boardroom/tools/agent"
 	"github.com/boardroom-tee/boardroom/tools/agent/metrics"
 	"github.com/boardroom-tee/boardroom/tools/agent/registration"
 	"github.com/boardroom-tee/boardroom/tools/agent/secret"
@@ -40,10 +41,11 @@ func newHub(t *testing.T, change func(*Options)) *testHub {
 		clock: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
 	}
 	o := Options{
-		Client:  &http.Client{Transport: h.net},
-		Now:     func() time.Time { return h.clock },
-		Log:     slog.New(slog.NewJSONHandler(&lockedWriter{w: h.log}, nil)),
-		Metrics: h.set,
+		Identity: hubIdentity(t),
+		Client:   &http.Client{Transport: h.net},
+		Now:      func() time.Time { return h.clock },
+		Log:      slog.New(slog.NewJSONHandler(&lockedWriter{w: h.log}, nil)),
+		Metrics:  h.set,
 	}
 	if change != nil {
 		change(&o)
@@ -55,6 +57,18 @@ func newHub(t *testing.T, change func(*Options)) *testHub {
 	h.Hub = hub
 	h.site = web.NewSite("api", slog.New(slog.DiscardHandler), web.NewTraffic(h.set), hub.Routes()...)
 	return h
+}
+
+// hubIdentity is the hub's, with the same key each time.
+func hubIdentity(t *testing.T) agent.Identity {
+	t.Helper()
+	i, _, err := agent.NewIdentity(agent.Config{
+		ID: "hub-acme", Type: agent.HubType, Seed: secret.New(strings.Repeat("h", ed25519.SeedSize)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
 }
 
 func insecure(o *Options) { o.InsecureAcceptUnverified = true }
@@ -157,6 +171,8 @@ type simAgent struct {
 	attest func(nonce string) (evidence.Evidence, error)
 	// reply answers chat completions; nil echoes.
 	reply http.HandlerFunc
+	// change spoils what the agent signs of an exchange.
+	change func(*registration.Exchange)
 }
 
 func (h *testHub) agent(id, kind string, seed byte) *simAgent {
@@ -248,28 +264,52 @@ func (a *simAgent) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		web.JSON(w, http.StatusOK, e)
 	case "/v1/chat/completions":
-		if a.reply != nil {
-			a.reply(w, r)
-			return
+		question, err := io.ReadAll(r.Body)
+		if err != nil {
+			a.h.t.Error(err)
 		}
-		var q struct {
-			Model    string
-			Messages []struct{ Role, Content string }
-			Stream   *bool
+		r.Body = io.NopCloser(bytes.NewReader(question))
+		held := httptest.NewRecorder()
+		a.answer(held, r)
+		x := registration.Exchange{
+			Challenge: r.Header.Get(registration.ChallengeHeader), Path: r.URL.Path, Question: question, Status: held.Code, Answer: held.Body.Bytes(),
 		}
-		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Stream == nil || *q.Stream || len(q.Messages) == 0 {
-			a.h.t.Errorf("%s was asked %+v, %v", a.id, q, err)
-			return
+		if a.change != nil {
+			a.change(&x)
 		}
-		last := q.Messages[len(q.Messages)-1]
-		web.JSON(w, http.StatusOK, map[string]any{
-			"id": "1", "object": "chat.completion",
-			"choices": []any{map[string]any{"index": 0, "message": map[string]string{
-				"role": "assistant", "content": a.id + " with " + q.Model + " heard " + last.Role + ": " + last.Content}}},
-		})
+		signature, err := x.Sign(a.key.Public().(ed25519.PublicKey), func(d []byte) []byte { return ed25519.Sign(a.key, d) })
+		if err != nil {
+			a.h.t.Error(err)
+		}
+		w.Header().Set(registration.SignatureHeader, signature)
+		w.WriteHeader(held.Code)
+		w.Write(held.Body.Bytes())
 	default:
 		a.h.t.Errorf("%s was asked for %s", a.id, r.URL)
 	}
+}
+
+// answer is the agent's model.
+func (a *simAgent) answer(w http.ResponseWriter, r *http.Request) {
+	if a.reply != nil {
+		a.reply(w, r)
+		return
+	}
+	var q struct {
+		Model    string
+		Messages []struct{ Role, Content string }
+		Stream   *bool
+	}
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Stream == nil || *q.Stream || len(q.Messages) == 0 {
+		a.h.t.Errorf("%s was asked %+v, %v", a.id, q, err)
+		return
+	}
+	last := q.Messages[len(q.Messages)-1]
+	web.JSON(w, http.StatusOK, map[string]any{
+		"id": "1", "object": "chat.completion",
+		"choices": []any{map[string]any{"index": 0, "message": map[string]string{
+			"role": "assistant", "content": a.id + " with " + q.Model + " heard " + last.Role + ": " + last.Content}}},
+	})
 }
 
 // appraise is an Appraiser made of a function.

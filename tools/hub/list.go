@@ -21,9 +21,10 @@ type Listed struct {
 	Model         string                 `json:"model"`
 	PublicKey     string                 `json:"public_key"`
 	Endpoints     registration.Endpoints `json:"endpoints"`
-	Verified      bool                   `json:"verified"` // a verifier accepted its evidence
-	Evidence      bool                   `json:"evidence"` // it sent evidence at all
-	Live          bool                   `json:"live"`     // it may be asked
+	Verified      bool                   `json:"verified"`  // a verifier accepted its evidence
+	Simulated     bool                   `json:"simulated"` // as that of a TEE that is no hardware
+	Evidence      bool                   `json:"evidence"`  // it sent evidence at all
+	Live          bool                   `json:"live"`      // it may be asked
 	Failure       string                 `json:"failure,omitempty"`
 	RegisteredAt  string                 `json:"registered_at"`
 	LastCheckedAt string                 `json:"last_checked_at,omitempty"` // evidence last found good
@@ -46,7 +47,8 @@ func listed(m member, now time.Time) Listed {
 		Model:        m.Model,
 		PublicKey:    m.Claims.PublicKey,
 		Endpoints:    m.Endpoints,
-		Verified:     m.verified,
+		Verified:     m.found.Verified,
+		Simulated:    m.found.Simulated,
 		Evidence:     m.hasEvidence,
 		Live:         m.live(now),
 		Failure:      m.failure,

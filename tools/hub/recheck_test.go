@@ -154,7 +154,7 @@ func TestLateCheckDoesNotJudgeANewerRegistration(t *testing.T) {
 	a.register()
 	stale := h.registry.list(h.clock)[0]
 	a.register()
-	h.registry.checked(h.clock, stale, false, errors.New("late"))
+	h.registry.checked(h.clock, stale, Appraisal{}, errors.New("late"))
 	if len(h.liveAgents()) != 1 {
 		t.Error("a late check took a renewed agent down")
 	}

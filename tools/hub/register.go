@@ -10,11 +10,10 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/agent"
 	"github.com/boardroom-tee/boardroom/tools/agent/registration"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
-	"github.com/boardroom-tee/boardroom/tools/evidence"
 )
 
 func (h *Hub) issueNonce(w http.ResponseWriter, _ *http.Request) {
-	nonce, expires := h.nonces.issue(h.now())
+	nonce, expires := h.nonces.Issue(h.now())
 	web.JSON(w, http.StatusOK, registration.NonceAnswer{Nonce: nonce, ExpiresAt: stamp(expires)})
 }
 
@@ -48,7 +47,7 @@ func (h *Hub) register(w http.ResponseWriter, r *http.Request) {
 		web.Fail(w, http.StatusBadRequest, "malformed", err.Error())
 		return
 	}
-	verified, expires, denied := h.admit(r.Context(), message)
+	found, expires, denied := h.admit(r.Context(), message)
 	claims := message.Claims
 	if denied != nil {
 		h.registrations.Add(denied.code)
@@ -56,40 +55,50 @@ func (h *Hub) register(w http.ResponseWriter, r *http.Request) {
 		web.Fail(w, denied.status, denied.code, denied.reason)
 		return
 	}
-	h.registrations.Add("ok")
-	attributes := []any{"agent_id", claims.AgentID, "agent_type", claims.AgentType, "public_key", claims.PublicKey,
-		"api", message.Endpoints.API, "attestation", message.Endpoints.Attestation, "verified", verified, "expires_at", stamp(expires)}
-	if h.insecure {
-		h.log.Warn("INSECURE: agent registered without verification", append(attributes, "no_evidence_because", message.Reason)...)
-	} else {
-		h.log.Info("agent registered", attributes...)
-	}
-	web.JSON(w, http.StatusCreated, registration.Receipt{
+	receipt, err := registration.Receipt{
 		AgentID:    claims.AgentID,
-		Verified:   verified,
+		Verified:   found.Verified,
+		Simulated:  found.Simulated,
 		ExpiresAt:  stamp(expires),
 		TTLSeconds: int(registrationTTL / time.Second),
-	})
+	}.Sign(message, h.identity.Public, h.identity.Sign)
+	if err != nil {
+		panic(fmt.Errorf("a receipt of checked values: %w", err))
+	}
+	h.registrations.Add("ok")
+	attributes := []any{"agent_id", claims.AgentID, "agent_type", claims.AgentType, "public_key", claims.PublicKey,
+		"api", message.Endpoints.API, "attestation", message.Endpoints.Attestation, "verified", found.Verified, "expires_at", stamp(expires)}
+	switch {
+	case h.insecure:
+		h.log.Warn("INSECURE: agent registered without verification", append(attributes, "no_evidence_because", message.Reason)...)
+	case found.Simulated:
+		h.log.Warn("SIMULATED: agent registered with evidence of a TEE that is not hardware", attributes...)
+	default:
+		h.log.Info("agent registered", attributes...)
+	}
+	web.JSON(w, http.StatusCreated, receipt)
 }
 
 // admit makes every check of a registration, the cheap ones first, and registers the agent unless it is denied.
-func (h *Hub) admit(ctx context.Context, m registration.Message) (verified bool, expires time.Time, _ *denial) {
+func (h *Hub) admit(ctx context.Context, m registration.Message) (found Appraisal, expires time.Time, _ *denial) {
 	if d := h.authenticate(m); d != nil {
-		return false, time.Time{}, d
+		return Appraisal{}, time.Time{}, d
 	}
 	// Twice, here and in put: a judgement is too dear for an agent that could not be taken anyway.
 	if err := h.registry.vacant(h.now(), m.Statement); err != nil {
-		return false, time.Time{}, vacancyDenial(err)
+		return Appraisal{}, time.Time{}, vacancyDenial(err)
 	}
-	verified, d := h.judge(ctx, m)
+	found, d := h.judge(ctx, m)
 	if d != nil {
-		return false, time.Time{}, d
+		// The holder of the registered key had its say; what was good before does not outlive it.
+		h.registry.failed(h.now(), m.Claims, d.reason)
+		return Appraisal{}, time.Time{}, d
 	}
-	expires, err := h.registry.put(h.now(), m.Statement, m.Evidence != nil, verified)
+	expires, err := h.registry.put(h.now(), m.Statement, m.Evidence != nil, found)
 	if err != nil {
-		return false, time.Time{}, vacancyDenial(err)
+		return Appraisal{}, time.Time{}, vacancyDenial(err)
 	}
-	return verified, expires, nil
+	return found, expires, nil
 }
 
 // authenticate checks that the message is fresh and from the holder of the key it names.
@@ -102,10 +111,10 @@ func (h *Hub) authenticate(m registration.Message) *denial {
 	} else if m.HasHMAC() {
 		h.log.Warn("an agent sent an HMAC, and this hub has no HUB_SHARED_SECRET to check it with", "agent_id", m.Claims.AgentID)
 	}
-	if !h.nonces.take(h.now(), m.Claims.Nonce) {
+	if !h.nonces.Take(h.now(), m.Claims.Nonce) {
 		return deny("bad_nonce", errors.New("the nonce was not issued by this hub, has expired or was used before"))
 	}
-	if err := h.checkTime(m.Claims); err != nil {
+	if err := m.Claims.CheckTime(h.now()); err != nil {
 		return deny("bad_time", err)
 	}
 	if err := m.CheckSignature(); err != nil {
@@ -118,38 +127,25 @@ func (h *Hub) authenticate(m registration.Message) *denial {
 }
 
 // judge has the evidence appraised, or decides whether it may be missing.
-func (h *Hub) judge(ctx context.Context, m registration.Message) (verified bool, _ *denial) {
+func (h *Hub) judge(ctx context.Context, m registration.Message) (Appraisal, *denial) {
 	if m.Evidence == nil {
 		if !h.insecure {
-			return false, deny("no_evidence", fmt.Errorf("want evidence, got none because %q", m.Reason))
+			return Appraisal{}, deny("no_evidence", fmt.Errorf("want evidence, got none because %q", m.Reason))
 		}
-		return false, nil
+		return Appraisal{}, nil
 	}
 	if err := m.Evidence.CheckBinding(m.Claims.Nonce); err != nil {
-		return false, deny("bad_binding", err)
+		return Appraisal{}, deny("bad_binding", err)
 	}
-	verified, err := h.appraise(ctx, *m.Evidence)
+	found, err := h.appraise(ctx, *m.Evidence)
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
-		return false, deny("refused", err)
+		return Appraisal{}, deny("refused", err)
 	case err != nil:
-		return false, &denial{http.StatusServiceUnavailable, "appraisal_failed", "the evidence could not be judged: " + err.Error()}
+		return Appraisal{}, &denial{http.StatusServiceUnavailable, "appraisal_failed", "the evidence could not be judged: " + err.Error()}
 	}
-	return verified, nil
-}
-
-// checkTime refuses claims that are too old or from the future by the hub's clock.
-func (h *Hub) checkTime(c evidence.Claims) error {
-	said, err := c.Time()
-	if err != nil {
-		return err
-	}
-	now := h.now()
-	if said.Before(now.Add(-maxAge)) || said.After(now.Add(maxAhead)) {
-		return fmt.Errorf("timestamp: want at most %v before and %v after %s, got %s", maxAge, maxAhead, stamp(now), c.Timestamp)
-	}
-	return nil
+	return found, nil
 }
 
 func vacancyDenial(err error) *denial {

@@ -12,6 +12,7 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/agent/registration"
 	"github.com/boardroom-tee/boardroom/tools/agent/secret"
 	"github.com/boardroom-tee/boardroom/tools/evidence"
+	"github.com/boardroom-tee/boardroom/tools/evidence/nonce"
 )
 
 func TestRefuseAllByDefault(t *testing.T) {
@@ -43,7 +44,8 @@ func TestContradictoryOptions(t *testing.T) {
 func TestVerifiedRegistration(t *testing.T) {
 	h := newHub(t, verifying)
 	a := h.agent("finance-acme", "finance", 1)
-	body, err := json.Marshal(a.message())
+	message := a.message()
+	body, err := json.Marshal(message)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,16 +53,21 @@ func TestVerifiedRegistration(t *testing.T) {
 	if status := h.do("POST", "/v1/agents", string(body), &got); status != http.StatusCreated {
 		t.Fatalf("status %d", status)
 	}
-	if want := (registration.Receipt{AgentID: "finance-acme", Verified: true, ExpiresAt: "2026-11-22T10:10:00Z", TTLSeconds: 600}); got != want {
+	want := registration.Receipt{AgentID: "finance-acme", Verified: true, ExpiresAt: "2026-11-22T10:10:00Z", TTLSeconds: 600}
+	want, err = want.Sign(message, h.identity.Public, h.identity.Sign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
 		t.Errorf("receipt %+v, want %+v", got, want)
 	}
-	want := Listing{Agents: []Listed{{
+	listing := Listing{Agents: []Listed{{
 		AgentID: "finance-acme", AgentType: "finance", Model: "model/finance", PublicKey: a.claims(strings.Repeat("0", 32)).PublicKey,
 		Endpoints: a.endpoints(), Verified: true, Evidence: true, Live: true,
 		RegisteredAt: "2026-11-22T10:00:00Z", LastCheckedAt: "2026-11-22T10:00:00Z", ExpiresAt: "2026-11-22T10:10:00Z",
 	}}}
-	if l := h.listing(); fmt.Sprint(l) != fmt.Sprint(want) {
-		t.Errorf("listing %+v, want %+v", l, want)
+	if l := h.listing(); fmt.Sprint(l) != fmt.Sprint(listing) {
+		t.Errorf("listing %+v, want %+v", l, listing)
 	}
 }
 
@@ -126,18 +133,18 @@ func TestRegistrationChecks(t *testing.T) {
 			return text(t, a.compose(e.Claims, &e))
 		}, 403, "bad_nonce"},
 		"expired nonce": {func(h *testHub, a *simAgent) string {
-			nonce := h.nonce()
-			h.clock = h.clock.Add(nonceTTL)
-			return text(t, a.compose(a.claims(nonce), nil))
+			issued := h.nonce()
+			h.clock = h.clock.Add(nonce.Lifetime)
+			return text(t, a.compose(a.claims(issued), nil))
 		}, 403, "bad_nonce"},
 		"old time": {func(h *testHub, a *simAgent) string {
 			c := a.claims(h.nonce())
-			c.Timestamp = stamp(h.clock.Add(-maxAge - time.Second))
+			c.Timestamp = stamp(h.clock.Add(-evidence.MaxAge - time.Second))
 			return text(t, a.compose(c, nil))
 		}, 403, "bad_time"},
 		"future time": {func(h *testHub, a *simAgent) string {
 			c := a.claims(h.nonce())
-			c.Timestamp = stamp(h.clock.Add(maxAhead + time.Second))
+			c.Timestamp = stamp(h.clock.Add(evidence.MaxAhead + time.Second))
 			return text(t, a.compose(c, nil))
 		}, 403, "bad_time"},
 		"signature over another endpoint": {func(_ *testHub, a *simAgent) string {
@@ -217,32 +224,6 @@ func TestNonceIsSingleUse(t *testing.T) {
 	}
 	if status, code := h.post(a.compose(e.Claims, &e)); status != 403 || code != "bad_nonce" {
 		t.Errorf("second try with one nonce: %d %s, want 403 bad_nonce", status, code)
-	}
-}
-
-func TestNoncesAreBounded(t *testing.T) {
-	var n nonces
-	now := time.Unix(0, 0)
-	first, _ := n.issue(now)
-	second, _ := n.issue(now)
-	for range maxNonces - 1 {
-		n.issue(now)
-	}
-	if len(n.expires) != maxNonces || len(n.order) != maxNonces {
-		t.Errorf("%d nonces in %d places, want %d", len(n.expires), len(n.order), maxNonces)
-	}
-	if n.take(now, first) {
-		t.Error("the oldest nonce survived")
-	}
-	if !n.take(now, second) || n.take(now, second) {
-		t.Error("the second oldest nonce cannot be taken exactly once")
-	}
-	late, expires := n.issue(now)
-	if n.take(expires, late) {
-		t.Error("a nonce was taken when it had expired")
-	}
-	if first == second || len(first) != 2*nonceBytes {
-		t.Errorf("nonces %s and %s", first, second)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/boardroom-tee/boardroom/tools/agent/registration"
+	"github.com/boardroom-tee/boardroom/tools/evidence"
 )
 
 // Bounds of registrations.
@@ -29,7 +30,7 @@ var (
 type member struct {
 	registration.Statement
 	hasEvidence  bool
-	verified     bool
+	found        Appraisal
 	registeredAt time.Time // for the first time
 	checkedAt    time.Time // evidence last found good; zero: never
 	expires      time.Time
@@ -83,7 +84,7 @@ func (r *registry) vacancy(now time.Time, s registration.Statement) error {
 
 // put adds or renews an agent and returns when it expires. A renewal at the same addresses does not clear a failure: the
 // agent is fine, but what answers at its addresses was not.
-func (r *registry) put(now time.Time, s registration.Statement, hasEvidence, verified bool) (expires time.Time, err error) {
+func (r *registry) put(now time.Time, s registration.Statement, hasEvidence bool, found Appraisal) (expires time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.vacancy(now, s); err != nil {
@@ -93,7 +94,7 @@ func (r *registry) put(now time.Time, s registration.Statement, hasEvidence, ver
 	m := &member{
 		Statement:    s,
 		hasEvidence:  hasEvidence,
-		verified:     verified,
+		found:        found,
 		registeredAt: now,
 		expires:      now.Add(registrationTTL),
 		nextCheck:    now,
@@ -154,7 +155,7 @@ func (r *registry) due(now time.Time) []member {
 }
 
 // checked records the outcome of a check, unless the agent has registered anew since it began.
-func (r *registry) checked(now time.Time, checked member, verified bool, failure error) {
+func (r *registry) checked(now time.Time, checked member, found Appraisal, failure error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.members[checked.Claims.AgentID]
@@ -162,11 +163,29 @@ func (r *registry) checked(now time.Time, checked member, verified bool, failure
 		return
 	}
 	if failure == nil {
-		m.verified, m.checkedAt, m.nextCheck = verified, now, now.Add(recheckEvery)
+		m.found, m.checkedAt, m.nextCheck = found, now, now.Add(recheckEvery)
 		m.failingSince, m.failure = time.Time{}, ""
 		return
 	}
-	m.failure, m.nextCheck = failure.Error(), now.Add(recheckRetry)
+	m.fail(now, failure.Error())
+}
+
+// failed records that an agent's own renewal did not pass: it is not asked until a check finds it good.
+func (r *registry) failed(now time.Time, c evidence.Claims, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.members[c.AgentID]
+	if m == nil || m.Claims.PublicKey != c.PublicKey {
+		return
+	}
+	r.counter++
+	m.generation = r.counter // a check that began before can not clear this
+	m.fail(now, reason)
+}
+
+// fail keeps the time of the first failure of a row.
+func (m *member) fail(now time.Time, reason string) {
+	m.failure, m.nextCheck = reason, now.Add(recheckRetry)
 	if m.failingSince.IsZero() {
 		m.failingSince = now
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/agent"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
 	"github.com/boardroom-tee/boardroom/tools/dstack/guestagent"
+	"github.com/boardroom-tee/boardroom/tools/evidence/verifier"
 )
 
 // Exit codes of the program.
@@ -39,7 +40,7 @@ Runs a boardroom agent, or the hub, as the environment says.
   --check                       check the configuration and exit
   --probe                       ask the agent with this configuration on this machine for its health and exit
   --version                     print the version and exit
-  --insecure-accept-unverified  hub only: register agents without verifying them; for development
+  --insecure-accept-unverified  a hub registers agents, or an agent at a hub, without verifying; for development
 `
 
 // Process is what the program gets from the operating system.
@@ -77,7 +78,12 @@ func Main(ctx context.Context, p Process) int {
 		fmt.Fprintf(p.Stdout, "agent %s\n", agent.Version)
 		return exitDone
 	}
+	log := slog.New(slog.NewJSONHandler(p.Stderr, nil))
 	config, err := configure(p, *insecure)
+	var peers *verifier.Verifier
+	if err == nil && !*probe {
+		peers, err = loadVerifier(config, *insecure, log)
+	}
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintf(p.Stderr, "agent: %s\n", strings.TrimSuffix(line, "\n"))
@@ -91,7 +97,7 @@ func Main(ctx context.Context, p Process) int {
 	case *probe:
 		err = ask(ctx, config.APIPort)
 	default:
-		err = serve(ctx, config, *insecure, p.Stderr)
+		err = serve(ctx, config, *insecure, peers, log)
 	}
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "agent: %v\n", err)
@@ -109,14 +115,31 @@ func configure(p Process, insecure bool) (agent.Config, error) {
 			return agent.Config{}, fmt.Errorf("%s: remove it from the environment: %w", name, e)
 		}
 	}
-	if err == nil && insecure && !config.IsHub() {
-		err = errors.New("--insecure-accept-unverified: want a hub's configuration, got that of an agent, which accepts nobody")
+	if err == nil && insecure && !config.IsHub() && config.Hub.IsZero() {
+		err = errors.New("--insecure-accept-unverified: want a hub's configuration or an agent's with HUB_ENDPOINT, got that of an agent " +
+			"that registers nowhere")
 	}
 	return config, err
 }
 
+// loadVerifier reads the reference values that the configuration names, if any.
+func loadVerifier(config agent.Config, insecure bool, log *slog.Logger) (*verifier.Verifier, error) {
+	if config.ReferenceValues == "" {
+		return nil, nil //nolint:nilnil // no verifier is configured, which is no error
+	}
+	name := config.ReferenceVariable()
+	if insecure {
+		return nil, fmt.Errorf("%s: want it unset with --insecure-accept-unverified, which verifies nobody, got a path", name)
+	}
+	v, err := verifier.Load(config.ReferenceValues, nil, log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return v, nil
+}
+
 // serve listens on the configured ports of all addresses and runs until ctx ends.
-func serve(ctx context.Context, config agent.Config, insecure bool, stderr io.Writer) error {
+func serve(ctx context.Context, config agent.Config, insecure bool, peers *verifier.Verifier, log *slog.Logger) error {
 	debug.SetMemoryLimit(config.MaxMemory)
 	api, err := listen(ctx, config.APIPort)
 	if err != nil {
@@ -129,11 +152,12 @@ func serve(ctx context.Context, config agent.Config, insecure bool, stderr io.Wr
 	return Run(ctx, Options{
 		Config:      config,
 		Insecure:    insecure,
+		Verifier:    peers,
 		Socket:      guestagent.DefaultSocket,
 		API:         api,
 		Attestation: attestation,
 		Drain:       drain,
-		Log:         slog.New(slog.NewJSONHandler(stderr, nil)),
+		Log:         log,
 	})
 }
 

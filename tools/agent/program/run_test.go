@@ -61,6 +61,12 @@ type running struct {
 
 func start(t *testing.T, env map[string]string, insecure bool, socket string) *running {
 	t.Helper()
+	return startWith(t, env, Options{Insecure: insecure, Socket: socket})
+}
+
+// startWith fills in what every test has alike.
+func startWith(t *testing.T, env map[string]string, o Options) *running {
+	t.Helper()
 	r := &running{log: newLog()}
 	listeners := make([]net.Listener, 2)
 	for i := range listeners {
@@ -72,7 +78,10 @@ func start(t *testing.T, env map[string]string, insecure bool, socket string) *r
 	}
 	r.api, r.attestation = "http://"+listeners[0].Addr().String(), "http://"+listeners[1].Addr().String()
 	if env["HUB_ENDPOINT"] != "" {
-		env["AGENT_PUBLIC_URL"], env["AGENT_PUBLIC_ATTESTATION_URL"] = r.api, r.attestation
+		if env["AGENT_PUBLIC_URL"] == "" {
+			env["AGENT_PUBLIC_URL"] = r.api
+		}
+		env["AGENT_PUBLIC_ATTESTATION_URL"] = r.attestation
 	}
 	config, err := agent.Load(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	if err != nil {
@@ -81,10 +90,9 @@ func start(t *testing.T, env map[string]string, insecure bool, socket string) *r
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(ctx, Options{
-			Config: config, Insecure: insecure, Socket: socket, API: listeners[0], Attestation: listeners[1],
-			Drain: time.Minute, Log: slog.New(slog.NewJSONHandler(r.log, nil)),
-		})
+		o.Config, o.API, o.Attestation = config, listeners[0], listeners[1]
+		o.Drain, o.Log = time.Minute, slog.New(slog.NewJSONHandler(r.log, nil))
+		done <- Run(ctx, o)
 	}()
 	stopped := false
 	r.stop = func() {
@@ -190,7 +198,8 @@ func putQuestion(t *testing.T, hubURL string) (int, hub.Answers) {
 
 func TestInsecureHubWithAttestingAgent(t *testing.T) {
 	h := start(t, hubEnv(), true, "/nonexistent/dstack.sock")
-	a := start(t, agentEnv(h.api, modelServer(t)), false, simGuestAgent(t))
+	a := start(t, agentEnv(h.api, modelServer(t)), true, simGuestAgent(t))
+	a.log.await(t, "INSECURE: this agent registers at a hub that nobody verified; never use this with real data")
 	if line := a.log.await(t, "registered"); line["agent_id"] != "finance-acme" || line["verified"] != false {
 		t.Errorf("the agent logs %v", line)
 	}
@@ -221,7 +230,7 @@ func TestInsecureHubWithAttestingAgent(t *testing.T) {
 		t.Errorf("health of the hub %+v", health)
 	}
 	getJSON(t, a.attestation+"/health", &health)
-	if health.Insecure || health.Status != "ok" || health.ModelEndpoint.State != agent.ModelReachable {
+	if !health.Insecure || health.Status != "ok" || health.ModelEndpoint.State != agent.ModelReachable {
 		t.Errorf("health of the agent %+v", health)
 	}
 	var refused web.ErrorBody
@@ -248,6 +257,25 @@ func TestInsecureHubWithAgentWithoutGuestAgent(t *testing.T) {
 	}
 }
 
+// TestAgentKeepsEvidenceFromUnappraisedHub: an agent that can attest and was not told how to judge its hub does not register.
+func TestAgentKeepsEvidenceFromUnappraisedHub(t *testing.T) {
+	h := start(t, hubEnv(), true, "/nonexistent/dstack.sock")
+	a := start(t, agentEnv(h.api, ""), false, simGuestAgent(t))
+	if line := a.log.await(t, "registration failed"); !strings.Contains(line["error"].(string), "AGENT_HUB_REFERENCE_VALUES") {
+		t.Errorf("the agent logs %v", line["error"])
+	}
+	var listing hub.Listing
+	if getJSON(t, h.api+"/v1/agents", &listing); len(listing.Agents) != 0 {
+		t.Errorf("registered all the same: %+v", listing)
+	}
+	for _, url := range []string{h.api, h.attestation, a.api, a.attestation} {
+		var found agent.Attestations
+		if status := getJSON(t, url+"/v1/attestations", &found); status != 200 || found.Configured || found.Attestations == nil || len(found.Attestations) != 0 {
+			t.Errorf("%s: %d %+v", url, status, found)
+		}
+	}
+}
+
 func TestStrictHubRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ socket, code string }{
 		"with evidence":    {"sim", "no_verifier"},
@@ -259,7 +287,7 @@ func TestStrictHubRefuses(t *testing.T) {
 			}
 			h := start(t, hubEnv(), false, "/nonexistent/dstack.sock")
 			h.log.await(t, "no quote verifier is configured: this hub refuses every agent")
-			a := start(t, agentEnv(h.api, modelServer(t)), false, c.socket)
+			a := start(t, agentEnv(h.api, modelServer(t)), true, c.socket)
 			if line := a.log.await(t, "registration failed"); !strings.Contains(line["error"].(string), c.code) {
 				t.Errorf("the agent logs %v, want %s", line["error"], c.code)
 			}
@@ -274,7 +302,7 @@ func TestAgentWithAnotherSharedSecretIsRefused(t *testing.T) {
 	h := start(t, hubEnv(), true, "/nonexistent/dstack.sock")
 	env := agentEnv(h.api, "")
 	env["HUB_SHARED_SECRET"] = "another-" + sharedSecret
-	a := start(t, env, false, simGuestAgent(t))
+	a := start(t, env, true, simGuestAgent(t))
 	if line := a.log.await(t, "registration failed"); !strings.Contains(line["error"].(string), "bad_hmac") {
 		t.Errorf("the agent logs %v", line["error"])
 	}

@@ -38,14 +38,6 @@ type NonceAnswer struct {
 	ExpiresAt string `json:"expires_at"` // RFC 3339
 }
 
-// Receipt is the hub's answer to an accepted POST /v1/agents.
-type Receipt struct {
-	AgentID    string `json:"agent_id"`
-	Verified   bool   `json:"verified"`   // whether a verifier judged the evidence
-	ExpiresAt  string `json:"expires_at"` // RFC 3339
-	TTLSeconds int    `json:"ttl_seconds"`
-}
-
 // HubError is the hub's refusal.
 type HubError struct {
 	Status  int
@@ -64,15 +56,28 @@ type Attester interface {
 	Sign(digest []byte) []byte
 }
 
+// HubAppraiser judges a hub before it is told anything.
+type HubAppraiser interface {
+	// AppraiseHub returns the public key, spelled as in claims, that the evidence of the hub at base is bound to.
+	AppraiseHub(ctx context.Context, base string) (publicKey string, err error)
+}
+
+// ErrUnappraisedHub means that this agent has evidence and nothing to judge the hub by.
+var ErrUnappraisedHub = errors.New("AGENT_HUB_REFERENCE_VALUES is not set: an agent that can prove what it is gives its evidence to no hub that it has not appraised")
+
 // Client registers one agent at one hub.
 type Client struct {
-	Hub       Endpoint
-	HTTP      *http.Client // as web.NewClient makes it
-	Agent     Attester
-	Model     string
-	Endpoints Endpoints
-	Shared    secret.Text // unset: no HMAC
-	Log       *slog.Logger
+	Hub Endpoint
+	// Appraiser judges the hub; nil when the agent was given no reference values.
+	Appraiser HubAppraiser
+	// InsecureHub gives evidence to a hub that was not appraised. It excludes an Appraiser.
+	InsecureHub bool
+	HTTP        *http.Client // as web.NewClient makes it
+	Agent       Attester
+	Model       string
+	Endpoints   Endpoints
+	Shared      secret.Text // unset: no HMAC
+	Log         *slog.Logger
 }
 
 // Run registers and renews until ctx ends. It never gives up; failures are logged and tried again with growing, jittered
@@ -92,7 +97,7 @@ func (c *Client) Run(ctx context.Context) {
 			pause = jitter(min(time.Duration(receipt.TTLSeconds)*time.Second/2, longestRenewal))
 			failures = 0
 			c.Log.Info("registered", "hub", c.Hub.String(), "agent_id", receipt.AgentID, "verified", receipt.Verified,
-				"expires_at", receipt.ExpiresAt, "renew_in", pause.String())
+				"simulated", receipt.Simulated, "hub_public_key", receipt.HubPublicKey, "hub_appraised", c.Appraiser != nil, "expires_at", receipt.ExpiresAt, "renew_in", pause.String())
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -107,11 +112,15 @@ func (c *Client) Run(ctx context.Context) {
 // jitter returns a random pause from half of d up to d, so that agents started together do not stay together.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) } //nolint:gosec // spreads load; nobody gains by guessing it
 
-// Register does it once. Without a guest agent it sends the reason in place of evidence; whether that is good enough is the
+// Register does it once: appraise the hub, get a nonce, attest, register, check that the appraised hub signed the receipt. Without a guest agent it sends the reason in place of evidence; whether that is good enough is the
 // hub's decision, and a hub that verifies refuses it. The error is a [*HubError] when the hub said no.
 func (c *Client) Register(ctx context.Context) (Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
+	hub, err := c.appraiseHub(ctx)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("appraise the hub: %w", err)
+	}
 	var issued NonceAnswer
 	if err := c.call(ctx, http.MethodGet, "/v1/nonce", nil, http.StatusOK, &issued); err != nil {
 		return Receipt{}, fmt.Errorf("get a nonce: %w", err)
@@ -133,7 +142,19 @@ func (c *Client) Register(ctx context.Context) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("register: want a receipt for %s of at least %v, got %q for %d s",
 			message.Claims.AgentID, shortestTTL, receipt.AgentID, receipt.TTLSeconds)
 	}
+	if err := receipt.check(message, hub); err != nil {
+		return Receipt{}, fmt.Errorf("register: %w", err)
+	}
 	return receipt, nil
+}
+
+// appraiseHub returns the key of an appraised hub, or none where the agent was not told how to appraise one.
+func (c *Client) appraiseHub(ctx context.Context) (publicKey string, err error) {
+	if c.Appraiser != nil {
+		return c.Appraiser.AppraiseHub(ctx, c.Hub.String())
+	}
+	c.Log.Warn("the hub is not appraised: nothing shows what it is", "hub", c.Hub.String())
+	return "", nil
 }
 
 // compose makes the message for a nonce.
@@ -141,6 +162,8 @@ func (c *Client) compose(ctx context.Context, nonce string) (Message, error) {
 	statement := Statement{Model: c.Model, Endpoints: c.Endpoints}
 	e, err := c.Agent.Attest(ctx, nonce)
 	switch {
+	case err == nil && c.Appraiser == nil && !c.InsecureHub:
+		return Message{}, ErrUnappraisedHub
 	case err == nil:
 		statement.Claims = e.Claims
 		return Compose(statement, &e, "", c.Agent.Sign, c.Shared)

@@ -65,8 +65,23 @@ func client(t *testing.T, agent stubAgent, hub stubHub, log io.Writer) *Client {
 	}
 	return &Client{
 		Hub: at, HTTP: &http.Client{Transport: hub}, Agent: agent, Model: "AdaptLLM/finance-LLM", Endpoints: endpoints,
-		Shared: shared, Log: slog.New(slog.NewJSONHandler(log, nil)),
+		Shared: shared, Log: slog.New(slog.NewJSONHandler(log, nil)), InsecureHub: true,
 	}
+}
+
+// receipt is what a hub with this key answers.
+func receipt(t *testing.T, m Message, hub ed25519.PrivateKey, ttl time.Duration) string {
+	t.Helper()
+	r, err := Receipt{AgentID: m.Claims.AgentID, ExpiresAt: "2026-11-22T10:10:00Z", TTLSeconds: int(ttl.Seconds())}.
+		Sign(m, hub.Public().(ed25519.PublicKey), func(d []byte) []byte { return ed25519.Sign(hub, d) })
+	if err != nil {
+		t.Error(err)
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
 }
 
 // accept is a hub that takes everything for ttl and hands each message to see.
@@ -81,8 +96,7 @@ func accept(t *testing.T, ttl time.Duration, see func(Message)) stubHub {
 				t.Error(err)
 			}
 			see(m)
-			return 201, fmt.Sprintf(`{"agent_id":%q,"verified":false,"expires_at":"2026-11-22T10:10:00Z","ttl_seconds":%d}`,
-				m.Claims.AgentID, int(ttl.Seconds()))
+			return 201, receipt(t, m, key('h'), ttl)
 		}
 		t.Errorf("asked %s %s", r.Method, r.URL)
 		return 404, ""
@@ -96,8 +110,8 @@ func TestRegister(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Receipt{AgentID: "finance-acme", ExpiresAt: "2026-11-22T10:10:00Z", TTLSeconds: 60}); receipt != want {
-		t.Errorf("receipt %+v, want %+v", receipt, want)
+	if receipt.AgentID != "finance-acme" || receipt.TTLSeconds != 60 || receipt.HubPublicKey != evidence.EncodeKey(key('h').Public().(ed25519.PublicKey)) {
+		t.Errorf("receipt %+v", receipt)
 	}
 	if len(sent) != 1 {
 		t.Fatalf("%d messages", len(sent))
@@ -147,7 +161,8 @@ func TestRegisterFails(t *testing.T) {
 		"hub is no hub":    {stubAgent{}, answer(200, "<html>"), "status 200"},
 		"nonce no nonce":   {stubAgent{}, func(*http.Request, []byte) (int, string) { return 200, `{"nonce":"","expires_at":""}` }, "nonce"},
 		"unknown member":   {stubAgent{}, answer(201, `{"x":1}`), "x"},
-		"another's":        {stubAgent{}, answer(201, `{"agent_id":"ceo-acme","verified":true,"expires_at":"","ttl_seconds":600}`), "receipt"},
+		"another's":        {stubAgent{}, answer(201, `{"agent_id":"ceo-acme","verified":true,"simulated":false,"expires_at":"","ttl_seconds":600,"hub_public_key":"","signature":""}`), "receipt"},
+		"unsigned":         {stubAgent{}, answer(201, `{"agent_id":"finance-acme","verified":true,"simulated":false,"expires_at":"","ttl_seconds":600,"hub_public_key":"","signature":""}`), ErrReceipt.Error()},
 		"no time to live":  {stubAgent{}, answer(201, `{"agent_id":"finance-acme","verified":true,"expires_at":"","ttl_seconds":0}`), "receipt"},
 		"endless answer":   {stubAgent{}, answer(201, strings.Repeat(" ", maxAnswer+1)), "exceeds"},
 		"quote fails":      {stubAgent{err: &guestagent.AgentError{Method: "GetQuote", Status: 400, Message: "qgs"}}, answer(201, ""), "qgs"},
@@ -201,12 +216,8 @@ func TestRunBacksOff(t *testing.T) {
 			}
 			want = min(2*want, longestPause)
 		}
-		var line struct {
-			Failures int
-			Error    string
-		}
-		if err := json.NewDecoder(&log).Decode(&line); err != nil || !strings.Contains(line.Error, "busy") {
-			t.Errorf("log line %+v, %v", line, err)
+		if want := `"error":"get a nonce: the hub refused: status 503, \"busy\": \"m\""`; !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s:\n%.600s", want, log.String())
 		}
 	})
 }

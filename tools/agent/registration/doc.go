@@ -2,9 +2,38 @@
 // reached, how both sides compute what is signed, and the agent's loop that keeps the registration alive.
 //
 //	agent                                   hub
-//	GET  /v1/nonce                     →    {"nonce":"…","expires_at":"…"}
-//	quote over claims with that nonce
-//	POST /v1/agents                    →    {"agent_id":"…","verified":…,"expires_at":"…","ttl_seconds":…}
+//	GET  /attestation?nonce=N1         →    evidence of the hub over N1; appraised before anything else is sent
+//	GET  /v1/nonce                     →    {"nonce":"N2","expires_at":"…"}
+//	quote over claims with N2
+//	POST /v1/agents                    →    receipt, signed by the key that the hub's evidence is bound to
+//
+// # Both sides appraise
+//
+// N1 is the agent's and made for one attempt. The hub's evidence binds N1, the type hub and the hub's Ed25519 key; the agent
+// appraises it against its reference values (AGENT_HUB_REFERENCE_VALUES). The receipt is accepted only with a signature of that
+// key over all its members and over the digest that the agent signed, which has N2, so it is neither another hub's nor an old
+// one: the registrar is the hub that was appraised. The signed bytes of a receipt are
+//
+//	SHA-512( "boardroom-receipt-v1" ‖ 0x00 ‖ canonical({agent_id, expires_at, hub_public_key, registration, simulated, ttl_seconds, verified}) )
+//
+// where registration is the agent's digest in lower-case hex and numbers and truth values are spelled as in JSON.
+//
+// An agent without reference values for its hub can not appraise. If it has evidence, it is where secrets may be, and it does not
+// register (or only if told to with --insecure-accept-unverified); if it has none, it is a development machine and registers with
+// a warning.
+//
+// # Answers
+//
+// A key that terminates TLS is not in evidence: who controls an agent's name and certificate could stand between, and forward
+// genuine evidence (relay). So the hub asks with a challenge in the header Boardroom-Challenge, and the agent answers with a
+// signature in Boardroom-Signature by the key that its evidence is bound to, over
+//
+//	SHA-512( "boardroom-answer-v1" ‖ 0x00 ‖ canonical({answer, challenge, path, public_key, question, status}) )
+//
+// where question and answer are the SHA-256 of the two bodies in lower-case hex. Who stands between can then read a question and
+// drop it, and can neither change it nor answer it. Against reading, let TLS end inside the machine (passthrough).
+//
+// # The message
 //
 // Evidence alone does not say where the agent is: anybody may fetch an agent's evidence for the hub's nonce and post it
 // under an address of their own. So the very key in the claims signs the addresses, with the nonce, the id and all other

@@ -24,6 +24,11 @@ func app() *cli.App {
 			composeCommand(),
 			measureCommand(),
 			eventlogCommand(),
+			debCommand(),
+			quoteCommand(),
+			collateralCommand(),
+			evidenceCommand(),
+			devCommand(),
 			completionCommand(),
 		},
 	}

@@ -10,18 +10,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/boardroom-tee/boardroom/tools/appraisal"
 	"github.com/boardroom-tee/boardroom/tools/cmdline"
 	"github.com/boardroom-tee/boardroom/tools/corim"
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
 	"github.com/boardroom-tee/boardroom/tools/tdx"
 	"github.com/boardroom-tee/boardroom/tools/tdx/machine"
 	"github.com/boardroom-tee/boardroom/tools/tdx/tdvf"
-)
-
-// Types of in-toto's attestation framework 1.0 and of ours.
-const (
-	statementType = "https://in-toto.io/Statement/v1"
-	predicateType = "https://boardroom-tee.github.io/reference-values/v1"
 )
 
 // statement says which values the files lead to on a machine.
@@ -54,7 +49,7 @@ type values struct {
 
 func newStatement(subjects []subject, cmdline string, p *tdx.Prediction) statement {
 	r := p.Report(false)
-	s := statement{Type: statementType, PredicateType: predicateType, Predicate: referenceValues{
+	s := statement{Type: appraisal.StatementType, PredicateType: appraisal.ReferenceValuesType, Predicate: referenceValues{
 		Machine: *p.Machine, Cmdline: cmdline, Layout: r.Layout, Values: values{r.MRTD, r.RTMR0, r.RTMR1, r.RTMR2}, Notes: r.Notes,
 	}}
 	for _, f := range subjects {

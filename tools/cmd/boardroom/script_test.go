@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +50,7 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setup,
+		Condition:           condition,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":    exits,
 			"copy":     copyTree,
@@ -59,9 +61,22 @@ func TestScript(t *testing.T) {
 			"tagged":   tagged,
 			"guest":    guest,
 			"vector":   vector,
-			"quote":    quote,
+			"debian":   debian,
+			"quote":    unsignedQuote,
+			"case":     publishedCase,
+			"strip":    stripLog,
+			"genuine":  genuineCollateral,
+			"pccs":     servePCCS,
 		},
 	})
+}
+
+// condition knows [simtee]: the build has a simulated TEE.
+func condition(name string) (bool, error) {
+	if name != "simtee" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return len(devCommands()) > 0, nil
 }
 
 func setup(env *testscript.Env) error {
@@ -156,6 +171,21 @@ func edit(ts *testscript.TestScript, file string, change func([]byte) []byte) {
 	ts.Check(os.WriteFile(file, changed, 0o644))
 }
 
+// stripLog leaves the events of RTMR3 in a log of dstack, as its certificates have it: strip log.json.
+func stripLog(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: strip FILE")
+	}
+	edit(ts, args[0], func(content []byte) []byte {
+		var events []map[string]any
+		ts.Check(json.Unmarshal(content, &events))
+		events = slices.DeleteFunc(events, func(e map[string]any) bool { return e["imr"] != 3.0 })
+		stripped, err := json.Marshal(events)
+		ts.Check(err)
+		return stripped
+	})
+}
+
 // flip changes one bit in the middle of a file.
 func flip(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -231,8 +261,8 @@ func vector(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), unpacked(ts, args[0]), 0o600))
 }
 
-// quote writes an answer to GetQuote with a JSON event log and an unsigned quote of its registers: quote LOG FILE.
-func quote(ts *testscript.TestScript, neg bool, args []string) {
+// unsignedQuote writes an answer to GetQuote with a JSON event log and an unsigned quote of its registers: quote LOG FILE.
+func unsignedQuote(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: quote LOG FILE")
 	}
@@ -247,6 +277,59 @@ func quote(ts *testscript.TestScript, neg bool, args []string) {
 	answer, err := json.Marshal(map[string]string{"quote": hex.EncodeToString(q), "event_log": text})
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), answer, 0o600))
+}
+
+// publishedCase is writeCase: case syn-v4-uptodate.
+func publishedCase(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: case ID")
+	}
+	read := func(path string) ([]byte, error) { return unpacked(ts, path), nil }
+	ts.Check(writeCase(read, args[0], ts.MkAbs(args[0])))
+}
+
+// writeCase makes a folder with a published quote, quote.bin, and its collateral under the names that quote verify reads, with
+// root_ca.pem if its root is not Intel's. Paths are relative to tools.
+func writeCase(read func(path string) ([]byte, error), id, folder string) error {
+	const vectors = "quote/testdata/vectors/"
+	data, err := read(vectors + "cases.json")
+	if err != nil {
+		return err
+	}
+	var cases []struct {
+		ID    string            `json:"id"`
+		Files map[string]string `json:"files"`
+	}
+	if err := json.Unmarshal(data, &cases); err != nil {
+		return err
+	}
+	for _, c := range cases {
+		if c.ID != id {
+			continue
+		}
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			return err
+		}
+		for kind, name := range map[string]string{
+			"quote": "quote.bin", "tcb_info": "tcb_info.json", "tcb_info_chain": "tcb_info_issuer_chain.pem", "qe_identity": "qe_identity.json",
+			"qe_identity_chain": "qe_identity_issuer_chain.pem", "pck_crl": "pck_crl.der", "pck_crl_chain": "pck_crl_issuer_chain.pem",
+			"root_crl": "root_ca_crl.der", "root_ca": "root_ca.pem",
+		} {
+			from, ok := c.Files[kind]
+			if !ok {
+				continue
+			}
+			content, err := read(vectors + "files/" + from)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("no case %s", id)
 }
 
 // unpacked reads a file of another package's test data.
