@@ -393,7 +393,7 @@ func (a *agent) getKey(_ context.Context, q keyQuery) (any, error) {
 	default:
 		return nil, refusedAlgorithm
 	}
-	key, err := a.guest.Key(KeyRequest{Path: q.Path, Purpose: q.Purpose, Algorithm: q.Algorithm})
+	key, err := a.guest.Key(KeyRequest(q))
 	return keyAnswer{Key: key.Key, Chain: []hexBytes{key.Chain[0], key.Chain[1]}}, err
 }
 
@@ -415,5 +415,5 @@ func (a *agent) getTLSKey(ctx context.Context, q tlsQuery) (any, error) {
 		*bound.to = time.Unix(int64(*bound.from), 0).UTC()
 	}
 	key, err := a.guest.TLSKey(ctx, r)
-	return tlsAnswer{key.Key, key.Chain}, err
+	return tlsAnswer(key), err
 }
