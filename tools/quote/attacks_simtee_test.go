@@ -361,6 +361,12 @@ func attacks() []attack {
 			other := another(func(d *simtee.Design) { d.PCKCA.Key, d.PCK.Signer, d.PCKCRL.Signer = "y", "y", "y" }).Collateral()
 			c.PCKCRL, c.PCKCRLChain = other.PCKCRL, other.PCKCRLChain
 		}},
+		{name: "list of the other CA with this CA's key", fails: f("pck_crl.issuer"), collateral: func(c *quote.Collateral, _ *simtee.Platform) {
+			other := another(func(d *simtee.Design) {
+				d.PCKCA.Name, d.PCK.Issuer, d.PCKCRL.Issuer = simtee.NameProcessorCA, simtee.NameProcessorCA, simtee.NameProcessorCA
+			}).Collateral()
+			c.PCKCRL, c.PCKCRLChain = other.PCKCRL, other.PCKCRLChain
+		}},
 		{name: "root list stale", fails: f("root_crl.validity"), design: func(d *design) { d.RootCRL.NextUpdate = attackTime.Add(-time.Second) }},
 		{name: "root list not yet valid", fails: f("root_crl.validity"), design: func(d *design) { d.RootCRL.ThisUpdate = attackTime.Add(time.Second) }},
 		{name: "PCK list stale", fails: f("pck_crl.validity"), design: func(d *design) { d.PCKCRL.NextUpdate = attackTime.Add(-time.Second) }},
@@ -440,6 +446,9 @@ func extensionAttacks() []attack {
 		"other order": sgx(func(l []simtee.Entry) []simtee.Entry { l[2], l[3] = l[3], l[2]; return l }),
 		"TCB without component 16": func(d *simtee.Design) {
 			d.SGX.EditTCB = without(2, 16)
+		},
+		"components in another order": func(d *simtee.Design) {
+			d.SGX.EditTCB = func(l []simtee.Entry) []simtee.Entry { l[2], l[3] = l[3], l[2]; return l }
 		},
 		"component 256":       func(d *simtee.Design) { d.SGX.SVNs[3] = 256 },
 		"component -1":        func(d *simtee.Design) { d.SGX.SVNs[3] = -1 },
@@ -663,6 +672,10 @@ func TestGood(t *testing.T) {
 		}},
 		{name: "root first in a chain", collateral: func(c *quote.Collateral, p *simtee.Platform) {
 			c.TCBInfoChain = simtee.PEM(p.CertificatesDER()[2], p.TCBSigningDER())
+		}},
+		{name: "white space and order outside of what is signed", collateral: func(c *quote.Collateral, _ *simtee.Platform) {
+			object, signature, _ := bytes.Cut(bytes.TrimSuffix(bytes.TrimPrefix(c.TCBInfo, []byte(`{"tcbInfo":`)), []byte(`"}`)), []byte(`,"signature":"`))
+			c.TCBInfo = fmt.Appendf(nil, "{\n \"signature\": %q,\n \"tcbInfo\": %s\n}\n", signature, object)
 		}},
 		{name: "accepted status", status: quote.SWHardeningNeeded, design: func(d *simtee.Design) { d.TCBInfo.Levels[0].Status = quote.SWHardeningNeeded }, policy: func(p *quote.Policy) {
 			p.AcceptStatus = []quote.Status{quote.SWHardeningNeeded}

@@ -1,6 +1,7 @@
 package quote
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -47,7 +48,22 @@ type signedObject struct {
 	signature []byte
 }
 
-// openDocument takes a document apart without reading what is signed.
+// cutDocument takes a document in the compact form, in which Intel's service sends it, apart: {"MEMBER":OBJECT,"signature":"HEX"}.
+// What it calls the object is JSON only if the signature over it is Intel's.
+func cutDocument(data []byte, member string) (signedObject, bool) {
+	const between, digits, end = `,"signature":"`, 128, `"}`
+	rest, starts := bytes.CutPrefix(data, []byte(`{"`+member+`":`))
+	rest, ends := bytes.CutSuffix(rest, []byte(end))
+	if !starts || !ends || len(data) > maxMember || len(rest) < len(between)+digits {
+		return signedObject{}, false
+	}
+	text := rest[len(rest)-digits:]
+	object, is := bytes.CutSuffix(rest[:len(rest)-digits], []byte(between))
+	signature, err := hex.DecodeString(string(text))
+	return signedObject{object, signature}, is && err == nil && bytes.Equal(text, bytes.ToLower(text))
+}
+
+// openDocument takes a document in any form of JSON apart without reading what is signed.
 func openDocument(envelope any, data []byte, parts func() (object json.RawMessage, signature string)) (signedObject, error) {
 	if len(data) > maxMember {
 		return signedObject{}, fmt.Errorf("expected at most %d bytes, got %d", maxMember, len(data))

@@ -74,6 +74,13 @@ func FuzzTCBInfo(f *testing.F) {
 		if object, err := openTCBInfo(data); err == nil && (len(object.signature) != 64 || !bytes.Contains(data, object.bytes)) {
 			t.Fatal("the signed object is not of the document")
 		}
+		if cut, is := cutDocument(data, "tcbInfo"); is {
+			if _, err := parseTCBInfo(cut.bytes); err == nil {
+				if object, err := openTCBInfo(data); err != nil || !bytes.Equal(object.bytes, cut.bytes) || !bytes.Equal(object.signature, cut.signature) {
+					t.Fatalf("the compact form is read as another document: %v", err)
+				}
+			}
+		}
 		info, err := parseTCBInfo(data)
 		if err != nil || !info.forTDX() {
 			return

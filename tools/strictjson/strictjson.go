@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"strconv"
 	"strings"
@@ -42,18 +41,34 @@ func Unmarshal(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return &Error{Reason: "not valid UTF-8"}
 	}
-	w := walker{dec: json.NewDecoder(bytes.NewReader(data))}
-	w.dec.UseNumber()
-	if err := w.value(target.Type().Elem(), "", 0); err != nil {
-		return err
+	if !json.Valid(data) {
+		return syntax(data)
 	}
-	if _, err := w.dec.Token(); !errors.Is(err, io.EOF) {
-		return &Error{Reason: "data after the JSON value"}
+	w := walker{data: data, types: make(map[reflect.Type]*structure)}
+	if err := w.value(target.Type().Elem(), 0); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return typeError(err)
 	}
 	return nil
+}
+
+// syntax says what is wrong with data that is not valid JSON.
+func syntax(data []byte) error {
+	err := json.Unmarshal(data, new(json.RawMessage))
+	switch text := fmt.Sprint(err); {
+	case strings.HasPrefix(text, "unexpected end"):
+		return &Error{Reason: "the JSON ends too early"}
+	case strings.HasSuffix(text, "after top-level value"):
+		return &Error{Reason: "data after the JSON value"}
+	default:
+		var at *json.SyntaxError
+		if errors.As(err, &at) {
+			text += " at byte " + strconv.FormatInt(at.Offset, 10)
+		}
+		return &Error{Reason: "malformed JSON: " + text}
+	}
 }
 
 func typeError(err error) error {
@@ -83,103 +98,213 @@ func describe(t reflect.Type) string {
 	}
 }
 
+// walker goes over data that is valid JSON. It need not look for anything but what valid JSON can still offend in.
 type walker struct {
-	dec *json.Decoder
+	data  []byte
+	at    int
+	types map[reflect.Type]*structure
+}
+
+// structure is what a Go type has to say about the JSON that goes to it.
+type structure struct {
+	kind    reflect.Kind            // Struct, Map, Slice, Array, or Invalid where anything may stand
+	element reflect.Type            // of a map, slice or array
+	length  int                     // of an array
+	members map[string]reflect.Type // of a struct
+}
+
+var anything structure
+
+func (w *walker) structure(t reflect.Type) *structure {
+	if t == nil {
+		return &anything
+	}
+	if s := w.types[t]; s != nil {
+		return s
+	}
+	s := new(structure)
+	if inner := shape(t); inner != nil {
+		switch kind := inner.Kind(); kind {
+		case reflect.Struct:
+			s.kind, s.members = kind, membersOf(inner)
+		case reflect.Array:
+			s.kind, s.element, s.length = kind, inner.Elem(), inner.Len()
+		case reflect.Slice, reflect.Map:
+			s.kind, s.element = kind, inner.Elem()
+		}
+	}
+	w.types[t] = s
+	return s
+}
+
+// next returns the first byte that is not white space, and stands on it.
+func (w *walker) next() byte {
+	for {
+		switch c := w.data[w.at]; c {
+		case ' ', '\t', '\n', '\r':
+			w.at++
+		default:
+			return c
+		}
+	}
+}
+
+// value goes over one value; t is the Go type it goes to, or nil where any member name is allowed.
+func (w *walker) value(t reflect.Type, depth int) *Error {
+	switch c := w.next(); c {
+	case '[', '{':
+		if depth == MaxDepth {
+			return &Error{Reason: fmt.Sprintf("nested deeper than %d levels", MaxDepth)}
+		}
+		w.at++
+		if c == '[' {
+			return w.array(w.structure(t), depth)
+		}
+		return w.object(w.structure(t), depth)
+	case '"':
+		w.text()
+	default:
+		for w.at < len(w.data) && !literalEnd(w.data[w.at]) {
+			w.at++
+		}
+	}
+	return nil
+}
+
+// literalEnd holds for what may follow a number, true, false or null.
+func literalEnd(c byte) bool {
+	switch c {
+	case ' ', '\t', '\n', '\r', ',', ']', '}':
+		return true
+	default:
+		return false
+	}
+}
+
+// text goes over a string and returns what is between its quotes.
+func (w *walker) text() []byte {
+	w.at++
+	start := w.at
+	for w.data[w.at] != '"' {
+		if w.data[w.at] == '\\' {
+			w.at++
+		}
+		w.at++
+	}
+	w.at++
+	return w.data[start : w.at-1]
+}
+
+func (w *walker) array(s *structure, depth int) *Error {
+	var element reflect.Type
+	if s.kind == reflect.Slice || s.kind == reflect.Array {
+		element = s.element
+	}
+	for i := 0; w.more(i, ']'); i++ {
+		if s.kind == reflect.Array && i >= s.length {
+			return &Error{Reason: fmt.Sprintf("more than %d elements", s.length)}
+		}
+		if err := w.value(element, depth+1); err != nil {
+			return err.in("[" + strconv.Itoa(i) + "]")
+		}
+	}
+	return nil
+}
+
+// more reports whether an element follows, and goes past the comma before it or past the bracket.
+func (w *walker) more(i int, end byte) bool {
+	c := w.next()
+	if c == end || i > 0 {
+		w.at++
+	}
+	return c != end
+}
+
+func (w *walker) object(s *structure, depth int) *Error {
+	var seen names
+	for i := 0; w.more(i, '}'); i++ {
+		w.next()
+		name := w.text()
+		if bytes.IndexByte(name, '\\') >= 0 {
+			name = unescaped(name)
+		}
+		if seen.add(name) {
+			return &Error{Reason: fmt.Sprintf("member %q stands twice", name)}
+		}
+		var member reflect.Type
+		switch s.kind {
+		case reflect.Struct:
+			var known bool
+			if member, known = s.members[string(name)]; !known {
+				return &Error{Reason: fmt.Sprintf("unknown member %q%s", name, hint(s.members, string(name)))}
+			}
+		case reflect.Map:
+			member = s.element
+		}
+		w.next()
+		w.at++ // the colon
+		if err := w.value(member, depth+1); err != nil {
+			return err.in(string(name))
+		}
+	}
+	return nil
+}
+
+// unescaped reads a name with escapes as encoding/json does.
+func unescaped(name []byte) []byte {
+	var text string
+	if json.Unmarshal(append(append([]byte{'"'}, name...), '"'), &text) != nil {
+		return name // can not be: the whole is valid
+	}
+	return []byte(text)
+}
+
+// names is a set of member names. Few are compared one by one, which is faster than a map; many are not, for hostile input.
+type names struct {
+	few  [][]byte
+	many map[string]struct{}
+}
+
+// add adds a name and reports whether it was there.
+func (n *names) add(name []byte) bool {
+	const most = 16
+	if n.many == nil && len(n.few) < most {
+		for _, other := range n.few {
+			if bytes.Equal(other, name) {
+				return true
+			}
+		}
+		n.few = append(n.few, name)
+		return false
+	}
+	if n.many == nil {
+		n.many = make(map[string]struct{})
+		for _, other := range n.few {
+			n.many[string(other)] = struct{}{}
+		}
+	}
+	_, there := n.many[string(name)]
+	n.many[string(name)] = struct{}{}
+	return there
+}
+
+// in prefixes the path with a member's name or an element's number.
+func (e *Error) in(outer string) *Error {
+	switch {
+	case e.Path == "":
+		e.Path = outer
+	case e.Path[0] == '[':
+		e.Path = outer + e.Path
+	default:
+		e.Path = outer + "." + e.Path
+	}
+	return e
 }
 
 var (
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
-
-// value reads one value; t is the Go type it goes to, or nil where any member name is allowed.
-func (w *walker) value(t reflect.Type, path string, depth int) error {
-	token, err := w.dec.Token()
-	if err != nil {
-		return syntax(path, err)
-	}
-	delim, ok := token.(json.Delim)
-	if !ok {
-		return nil
-	}
-	if depth == MaxDepth {
-		return &Error{Path: path, Reason: fmt.Sprintf("nested deeper than %d levels", MaxDepth)}
-	}
-	t = shape(t)
-	if delim == '[' {
-		return w.array(t, path, depth)
-	}
-	return w.object(t, path, depth)
-}
-
-func (w *walker) array(t reflect.Type, path string, depth int) error {
-	var element reflect.Type
-	if t != nil && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
-		element = t.Elem()
-	}
-	for i := 0; w.dec.More(); i++ {
-		if t != nil && t.Kind() == reflect.Array && i >= t.Len() {
-			return &Error{Path: path, Reason: fmt.Sprintf("more than %d elements", t.Len())}
-		}
-		if err := w.value(element, path+"["+strconv.Itoa(i)+"]", depth+1); err != nil {
-			return err
-		}
-	}
-	return w.end(path)
-}
-
-func (w *walker) object(t reflect.Type, path string, depth int) error {
-	members := membersOf(t)
-	seen := make(map[string]struct{})
-	for w.dec.More() {
-		token, err := w.dec.Token()
-		if err != nil {
-			return syntax(path, err)
-		}
-		// The decoder yields only strings where a member name stands.
-		name, _ := token.(string)
-		if _, twice := seen[name]; twice {
-			return &Error{Path: path, Reason: fmt.Sprintf("member %q stands twice", name)}
-		}
-		seen[name] = struct{}{}
-		var member reflect.Type
-		switch {
-		case members != nil:
-			var known bool
-			if member, known = members[name]; !known {
-				return &Error{Path: path, Reason: fmt.Sprintf("unknown member %q%s", name, hint(members, name))}
-			}
-		case t != nil && t.Kind() == reflect.Map:
-			member = t.Elem()
-		}
-		if err := w.value(member, join(path, name), depth+1); err != nil {
-			return err
-		}
-	}
-	return w.end(path)
-}
-
-// end consumes the closing bracket.
-func (w *walker) end(path string) error {
-	if _, err := w.dec.Token(); err != nil {
-		return syntax(path, err)
-	}
-	return nil
-}
-
-func syntax(path string, err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return &Error{Path: path, Reason: "the JSON ends too early"}
-	}
-	return &Error{Path: path, Reason: "malformed JSON: " + err.Error()}
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
-}
 
 // shape strips pointers and returns nil for a type that decodes itself or takes anything.
 func shape(t reflect.Type) reflect.Type {

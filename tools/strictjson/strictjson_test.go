@@ -1,11 +1,14 @@
 package strictjson_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/boardroom-tee/boardroom/tools/strictjson"
 )
@@ -44,6 +47,10 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{"case variant", `{"Name":"a"}`, `unknown member "Name" (it is written "name")`},
 		{"duplicate", `{"name":"a","name":"b"}`, `member "name" stands twice`},
 		{"duplicate by escape", `{"name":"a","n\u0061me":"b"}`, `member "name" stands twice`},
+		{"duplicate after many", `{"env":{` + many(40) + `,"m07":""}}`, `env: member "m07" stands twice`},
+		{"duplicate among few", `{"env":{` + many(16) + `,"m15":""}}`, `env: member "m15" stands twice`},
+		{"duplicate by another escape", `{"env":{"\u0061\"":"","a\u0022":""}}`, `env: member "a\"" stands twice`},
+		{"path in arrays", `{"any":[[1,[{"k":{"x":1,"x":2}}]]]}`, `any[0][1][0].k: member "x" stands twice`},
 		{"duplicate in a map", `{"env":{"A":"1","A":"2"}}`, `env: member "A" stands twice`},
 		{"duplicate in any", `{"any":[{"x":1,"x":2}]}`, `any[0]: member "x" stands twice`},
 		{"duplicate in raw", `{"raw":{"x":1,"x":2}}`, `raw: member "x" stands twice`},
@@ -75,12 +82,61 @@ func TestUnmarshalRefuses(t *testing.T) {
 	}
 }
 
+// many are n members of an object.
+func many(n int) string {
+	members := make([]string, n)
+	for i := range members {
+		members[i] = fmt.Sprintf(`"m%02d": "\"{[,"`, i)
+	}
+	return strings.Join(members, ",\n\t")
+}
+
 func TestUnmarshalWantsAPointer(t *testing.T) {
 	for _, v := range []any{nil, document{}, (*document)(nil)} {
 		if err := strictjson.Unmarshal([]byte(`{}`), v); err == nil {
 			t.Errorf("decode into %T succeeded", v)
 		}
 	}
+}
+
+// sound goes over a value with the standard library's reader of tokens, and reports whether no member stands twice and nothing is too deep.
+func sound(d *json.Decoder, depth int) bool {
+	token, err := d.Token()
+	if err != nil {
+		return false
+	}
+	delim, nested := token.(json.Delim)
+	if !nested {
+		return true
+	}
+	seen := make(map[any]bool)
+	for d.More() {
+		if delim == '{' {
+			name, err := d.Token()
+			if err != nil || seen[name] {
+				return false
+			}
+			seen[name] = true
+		}
+		if !sound(d, depth+1) {
+			return false
+		}
+	}
+	_, err = d.Token()
+	return err == nil && depth < strictjson.MaxDepth
+}
+
+// FuzzAgainstTokens compares with another way to find duplicates, where any names and types may stand.
+func FuzzAgainstTokens(f *testing.F) {
+	f.Add([]byte(`{"a":[1,{"b":null,"c":"x\"y"}],"d":{}}`))
+	f.Add([]byte(`{"a":1,"\u0061":2}`))
+	f.Add([]byte(" [ [ ] , -1.5e3 ,true] \n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		want := utf8.Valid(data) && json.Valid(data) && sound(json.NewDecoder(bytes.NewReader(data)), 0)
+		if err := strictjson.Unmarshal(data, new(any)); (err == nil) != want {
+			t.Fatalf("error %v, accepted by the other way: %t", err, want)
+		}
+	})
 }
 
 func FuzzUnmarshal(f *testing.F) {
