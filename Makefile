@@ -75,13 +75,14 @@ fuzz:
 # What needs other programs: measurements against QEMU and real firmware, then everything about images.
 acceptance:
 	@nix/setup.sh nix-bin git skopeo umoci runc docker-registry util-linux hostname qemu-system-x86 swtpm binutils mtools
-	go test -tags acceptance -count 1 -timeout 60m ./tools/tdx/...
+	go test -tags acceptance -count 1 -timeout 60m ./tools/tdx/... ./tools/deb/mirror
+	go test -tags acceptance -count 1 -run WithoutNetwork ./tools/cmd/boardroom
 	go test -tags acceptance -timeout 60m ./tools/acceptance/...
 
 # Speed against named peers, as ratios in one run.
 bench:
 	@nix/setup.sh nix-bin git skopeo umoci docker-registry
-	go test -run '^$$' -bench . ./tools/deflate
+	go test -run '^$$' -bench . ./tools/deflate ./tools/quote ./tools/tdx ./tools/tdx/acpi
 	go test -tags acceptance -run '^$$' -bench . -timeout 30m ./tools/acceptance
 
 # Pins the modules anew; needed after go.sum or the set of imported modules changed.

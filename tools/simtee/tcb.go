@@ -92,8 +92,8 @@ type QEIdentity struct {
 	IssueDate      time.Time  `json:"issueDate"`
 	NextUpdate     time.Time  `json:"nextUpdate"`
 	Evaluation     int        `json:"tcbEvaluationDataNumber"`
-	MiscSelect     HexBytes   `json:"miscselect"`     // 4 bytes, big endian
-	MiscSelectMask HexBytes   `json:"miscselectMask"` // 4 bytes, big endian
+	MiscSelect     HexBytes   `json:"miscselect"`     // 4 bytes, in the order of the report
+	MiscSelectMask HexBytes   `json:"miscselectMask"` // 4 bytes, in the order of the report
 	Attributes     HexBytes   `json:"attributes"`     // 16 bytes
 	AttributesMask HexBytes   `json:"attributesMask"` // 16 bytes
 	MRSigner       HexBytes   `json:"mrsigner"`       // 32 bytes
