@@ -56,6 +56,7 @@ type machine struct {
 	logged   []entry // nil: the same
 	body     func(*quote.Body)
 	request  appraisal.Request
+	td15     bool // the report is of TDX 1.5, in a quote of version 5
 }
 
 var (
@@ -140,7 +141,11 @@ func (m *machine) appraise(t *testing.T) appraisal.Report {
 		m.body(&body)
 	}
 	r := m.request
-	r.Evidence.Quote = p.Quote(4, body)
+	version := uint16(4)
+	if m.td15 {
+		version, body.Kind = 5, quote.TD15
+	}
+	r.Evidence.Quote = p.Quote(version, body)
 	if r.Evidence.EventLog == nil {
 		logged := m.logged
 		if logged == nil {

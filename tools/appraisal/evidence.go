@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -88,19 +90,34 @@ func decodeQuote(digits string) ([]byte, error) {
 }
 
 // answer is GetQuoteResponse (dstack guest-agent/rpc/proto/agent_rpc.proto), TdxQuoteResponse (tappd_rpc.proto) and
-// VerificationRequest (verifier/src/types.rs). A member may be null.
+// VerificationRequest (verifier/src/types.rs). A member may be null. Other members are read past, because each release of dstack adds
+// some: attestation repeats quote and log in another form; pccs_url would let who is judged choose where collateral comes from;
+// hash_algorithm and prefix say how REPORTDATA came about, which the asker has to know.
 type answer struct {
-	Quote      *string         `json:"quote"`
-	EventLog   json.RawMessage `json:"event_log"`
-	ReportData *string         `json:"report_data"`
-	VMConfig   *string         `json:"vm_config"`
-	// What follows is read past. The attestation repeats quote and log in another form; pccs_url would let who is judged choose
-	// where collateral comes from; hash_algorithm and prefix say how REPORTDATA came about, which the asker has to know.
-	Attestation   *string `json:"attestation"`
-	PCCSURL       *string `json:"pccs_url"`
-	Debug         *bool   `json:"debug"`
-	HashAlgorithm *string `json:"hash_algorithm"`
-	Prefix        *string `json:"prefix"`
+	Quote      *string
+	EventLog   json.RawMessage
+	ReportData *string
+	VMConfig   *string
+}
+
+func readAnswer(members map[string]json.RawMessage) (answer, error) {
+	var a answer
+	known := map[string]any{"quote": &a.Quote, "event_log": &a.EventLog, "report_data": &a.ReportData, "vm_config": &a.VMConfig}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if to, ok := known[name]; ok {
+			if err := strictjson.Unmarshal(members[name], to); err != nil {
+				return a, &FormError{Member: name, Reason: err.Error()}
+			}
+			continue
+		}
+		// A reader that does not tell capitals apart would take it for the member that is judged.
+		for meant := range known {
+			if strings.EqualFold(name, meant) {
+				return a, &FormError{Member: meant, Reason: fmt.Sprintf("expected the name in lower case, got %q", name)}
+			}
+		}
+	}
+	return a, nil
 }
 
 func readDocument(text []byte) (Evidence, error) {
@@ -114,9 +131,9 @@ func readDocument(text []byte) (Evidence, error) {
 	if _, ok := members["quote"]; !ok {
 		return Evidence{}, &FormError{Member: "quote", Reason: "expected a quote in an answer to GetQuote, or agent_data beside it in an evidence document, got neither"}
 	}
-	var a answer
-	if err := strictjson.Unmarshal(text, &a); err != nil {
-		return Evidence{}, &FormError{Reason: err.Error()}
+	a, err := readAnswer(members)
+	if err != nil {
+		return Evidence{}, err
 	}
 	return a.evidence()
 }

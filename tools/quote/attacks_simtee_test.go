@@ -418,6 +418,7 @@ func attacks() []attack {
 		{name: "service TD", fails: f("td.service_td"), design: func(d *design) { d.Body.MRSERVICETD[0] = 1 }},
 		{name: "another service TD", fails: f("td.service_td"), design: func(d *design) { d.Body.MRSERVICETD[0] = 1 }, policy: func(p *quote.Policy) { p.ServiceTD[0] = 2 }},
 		{name: "service TD wanted, none bound", fails: f("td.service_td"), policy: func(p *quote.Policy) { p.ServiceTD[0] = 2 }},
+		{name: "report of TDX 1.5 wanted", version: 4, fails: f("td.report"), policy: func(p *quote.Policy) { p.RequireTD15 = true }},
 		{name: "service TD wanted of TDX 1.0", version: 4, fails: f("td.service_td"), policy: func(p *quote.Policy) { p.ServiceTD[0] = 2 }},
 	}
 	for bit := 1; bit < 8; bit++ {

@@ -59,6 +59,8 @@ func (r role) check(cert, issuer *x509.Certificate) error {
 		return fmt.Errorf("subject: expected the common name %s, got %.100q", strings.Join(r.names, " or "), cert.Subject.CommonName)
 	case cert.Version != 3:
 		return fmt.Errorf("%s: version: expected 3, got %d", cert.Subject.CommonName, cert.Version)
+	case !bytes.Equal(cert.RawIssuer, issuer.RawSubject) && cert.Issuer.String() == issuer.Subject.String():
+		return fmt.Errorf("%s: issuer: expected %.200s as %x, got %x", cert.Subject.CommonName, issuer.Subject, issuer.RawSubject, cert.RawIssuer)
 	case !bytes.Equal(cert.RawIssuer, issuer.RawSubject):
 		return fmt.Errorf("%s: issuer: expected %.200s, got %.200s", cert.Subject.CommonName, issuer.Subject, cert.Issuer)
 	case !cert.BasicConstraintsValid || cert.IsCA != r.ca:

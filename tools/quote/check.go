@@ -100,6 +100,7 @@ const (
 	codeTDXFAM
 	codeTDSEAMAttributes
 	codeTDServiceTD
+	codeTDReport
 
 	codeNotBefore
 	codePlatform
@@ -180,7 +181,8 @@ var codes = [codeCount]struct{ name, meaning string }{
 	codeTDSEPTVE:         {"td.sept_ve_disable", "TDATTRIBUTES.SEPT_VE_DISABLE is 1, if the policy requires it"},
 	codeTDXFAM:           {"td.xfam", "XFAM has x87 and SSE, and no bits but known ones"},
 	codeTDSEAMAttributes: {"td.seam_attributes", "SEAMATTRIBUTES is zero"},
-	codeTDServiceTD:      {"td.service_td", "MRSERVICETD is the policy's, zero unless it says otherwise"},
+	codeTDServiceTD:      {"td.service_td", "MRSERVICETD is the policy's, zero unless it says otherwise; the report of TDX 1.0 has none, and stands for zero"},
+	codeTDReport:         {"td.report", "the TD report is that of TDX 1.5, which names a service TD and the module that runs now, if the policy requires it"},
 
 	codeNotBefore: {"policy.not_before", "the time of appraisal is not before the policy's NotBefore"},
 	codePlatform:  {"policy.platform", "the platform is one of the policy's, if it has any"},

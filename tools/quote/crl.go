@@ -52,7 +52,7 @@ func parseRevocations(der []byte) (*revocations, error) {
 	return r, nil
 }
 
-// checkIssuer says why the list is not of an issuer.
+// checkSignature says why the list is not of an issuer.
 func (r *revocations) checkSignature(issuer *x509.Certificate) error {
 	if !bytes.Equal(r.list.RawIssuer, issuer.RawSubject) {
 		return fmt.Errorf("issuer: expected %.200s, got %.200s", issuer.Subject, r.list.Issuer)

@@ -18,6 +18,7 @@ type Policy struct {
 	NotBefore            time.Time  // newest time known to be past, such as an issue date seen; an earlier time of appraisal is refused
 	MinTEETCBSVN         [16]byte   // each component of TEE_TCB_SVN at least this
 	Platforms            [][16]byte // PPIDs that are acceptable; empty: any
+	RequireTD15          bool       // the report of TDX 1.5 (quote v5); that of 1.0 does not say which service TD is bound
 	RequireSEPTVEDisable bool       // SEPT_VE_DISABLE must be set; for guests whose kernel does not see to it
 }
 
@@ -39,7 +40,16 @@ func (p *Policy) body(l *ledger, b *Body) {
 	xfam := binary.LittleEndian.Uint64(b.XFAM[:])
 	l.note(codeTDXFAM, xfam&xfamRequired == xfamRequired && xfam&^xfamKnown == 0, fmt.Sprintf("%#x and none outside %#x", xfamRequired, xfamKnown), fmt.Sprintf("%#x", xfam))
 	l.note(codeTDSEAMAttributes, b.SEAMAttributes == [8]byte{}, hexOf(make([]byte, 8)), hexOf(b.SEAMAttributes[:]))
-	l.note(codeTDServiceTD, b.MRSERVICETD == p.ServiceTD, hexOf(p.ServiceTD[:]), hexOf(b.MRSERVICETD[:]))
+	serviceTD := hexOf(b.MRSERVICETD[:])
+	if b.Kind == TD10 {
+		serviceTD = "the TD report of TDX 1.0 does not say"
+	}
+	l.note(codeTDServiceTD, b.MRSERVICETD == p.ServiceTD, hexOf(p.ServiceTD[:]), serviceTD)
+	report := "any"
+	if p.RequireTD15 {
+		report = TD15
+	}
+	l.note(codeTDReport, !p.RequireTD15 || b.Kind == TD15, report, b.Kind)
 	reached := true
 	for i, minimum := range p.MinTEETCBSVN {
 		reached = reached && b.TEETCBSVN[i] >= minimum

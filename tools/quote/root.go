@@ -1,10 +1,12 @@
 package quote
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	_ "embed"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 )
 
@@ -33,11 +35,15 @@ func IntelRoot() TrustRoot {
 
 // ParseTrustRoot reads one self-signed CA certificate in PEM. It has to be such a one as Intel's: with its names, constraints,
 // usage and kind of key.
-func ParseTrustRoot(pem []byte) (TrustRoot, error) {
-	if len(pem) > maxMember {
-		return TrustRoot{}, fmt.Errorf("trust root: expected at most %d bytes, got %d", maxMember, len(pem))
+func ParseTrustRoot(text []byte) (TrustRoot, error) {
+	if len(text) > maxMember {
+		return TrustRoot{}, fmt.Errorf("trust root: expected at most %d bytes, got %d", maxMember, len(text))
 	}
-	ders, err := splitPEM(pem, 1)
+	// The caller's own file may have ends of lines and white space as it likes.
+	if block, rest := pem.Decode(bytes.TrimSpace(text)); block != nil && len(bytes.TrimSpace(rest)) == 0 && bytes.HasPrefix(bytes.TrimSpace(text), []byte("-----BEGIN")) {
+		text = pem.EncodeToMemory(block)
+	}
+	ders, err := splitPEM(text, 1)
 	if err != nil {
 		return TrustRoot{}, fmt.Errorf("trust root: %w", err)
 	}

@@ -81,8 +81,13 @@ func TestParseTrustRoot(t *testing.T) {
 	if !root.Simulated() {
 		t.Error("a root with Intel's name and another key is not simulated")
 	}
-	if _, err := quote.ParseTrustRoot(bytes.TrimSuffix(good, []byte("\n"))); err != nil {
-		t.Errorf("without the last line feed: %v", err)
+	for name, text := range map[string][]byte{
+		"no last line feed": bytes.TrimSuffix(good, []byte("\n")), "carriage returns": bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")),
+		"lines before": append([]byte("\n"), good...), "lines after": append(bytes.Clone(good), "\n\n"...),
+	} {
+		if same, err := quote.ParseTrustRoot(text); err != nil || same.Fingerprint() != root.Fingerprint() {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	damaged := bytes.Clone(good)
 	block, _ := pem.Decode(damaged)
@@ -92,21 +97,20 @@ func TestParseTrustRoot(t *testing.T) {
 		pem  []byte
 		want string
 	}{
-		"empty":            {nil, "expected 1 certificates"},
-		"text":             {[]byte("hello\n"), "not a certificate in PEM"},
-		"two":              {append(bytes.Clone(good), good...), "nothing after"},
-		"bytes before":     {append([]byte("\n"), good...), "at byte 0"},
-		"bytes after":      {append(bytes.Clone(good), '\n'), "nothing after"},
-		"carriage returns": {bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")), "not a certificate in PEM"},
-		"long lines":       {[]byte(strings.Replace(string(good), "\n", "", 2)), "PEM"},
-		"too long":         {make([]byte, 2<<20), "at most"},
-		"not a CA":         {rootTemplate(t, func(c *x509.Certificate) { c.IsCA, c.MaxPathLen = false, 0 }, key), "basic constraints"},
-		"another name":     {rootTemplate(t, func(c *x509.Certificate) { c.Subject.CommonName = "Root CA" }, key), "common name"},
-		"path length 0":    {rootTemplate(t, func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }, key), "path length"},
-		"usage":            {rootTemplate(t, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }, key), "key usage"},
-		"P-384":            {rootTemplate(t, func(*x509.Certificate) {}, big384), "ECDSA P-256"},
-		"not self-signed":  {pem.EncodeToMemory(block), "signature"},
-		"chain":            {intermediate, "expected 1 certificates"},
+		"empty":           {nil, "expected 1 certificates"},
+		"text":            {[]byte("hello\n"), "not a certificate in PEM"},
+		"two":             {append(bytes.Clone(good), good...), "nothing after"},
+		"long lines":      {[]byte(strings.Replace(string(good), "\n", "", 2)), "PEM"},
+		"text before":     {append([]byte("subject=\n"), good...), "not a certificate in PEM"},
+		"text after":      {append(bytes.Clone(good), "x\n"...), "nothing after"},
+		"too long":        {make([]byte, 2<<20), "at most"},
+		"not a CA":        {rootTemplate(t, func(c *x509.Certificate) { c.IsCA, c.MaxPathLen = false, 0 }, key), "basic constraints"},
+		"another name":    {rootTemplate(t, func(c *x509.Certificate) { c.Subject.CommonName = "Root CA" }, key), "common name"},
+		"path length 0":   {rootTemplate(t, func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }, key), "path length"},
+		"usage":           {rootTemplate(t, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }, key), "key usage"},
+		"P-384":           {rootTemplate(t, func(*x509.Certificate) {}, big384), "ECDSA P-256"},
+		"not self-signed": {pem.EncodeToMemory(block), "signature"},
+		"chain":           {intermediate, "expected 1 certificates"},
 	} {
 		_, err := quote.ParseTrustRoot(tt.pem)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), "\n") > 0 {

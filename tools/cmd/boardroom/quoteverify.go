@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -42,6 +43,7 @@ func verifyFlags() []cli.Flag {
 		&cli.Uint64Flag{Name: "min-evaluation", Usage: "the lowest tcbEvaluationDataNumber of collateral, a `NUMBER`"},
 		&cli.StringFlag{Name: "service-td", Usage: "the service TD that is bound, MRSERVICETD in `HEX` (default: none)"},
 		&cli.StringSliceFlag{Name: "platform", Usage: "accept only platforms with the PPID `HEX`; may be repeated"},
+		&cli.BoolFlag{Name: "require-td15", Usage: "refuse the TD report of TDX 1.0, which does not say whether a service TD is bound"},
 		&cli.BoolFlag{Name: "require-sept-ve-disable", Usage: "refuse a TD whose guest is told of EPT violations, SEPT_VE_DISABLE clear"},
 	}
 }
@@ -70,7 +72,12 @@ func quoteVerify(c *cli.Context) error {
 	request.Evidence.Stripped = c.Bool("runtime-log")
 	found, err := obtain(c, source, request.Evidence.Quote)
 	if err != nil {
-		return collateralFault(err)
+		// What needs no collateral may tell already: a refusal is no "could not tell".
+		request.Verifier = quote.NewVerifier(quote.Collateral{}, root)
+		if len(appraisal.Appraise(request).Failures()) == 0 {
+			return collateralFault(err)
+		}
+		note(c)(err.Error())
 	}
 	request.Verifier = quote.NewVerifier(found, root)
 	report := appraisal.Appraise(request)
@@ -112,6 +119,9 @@ func verifyRequest(c *cli.Context) (appraisal.Request, error) {
 		}
 		r.At = at
 	}
+	if c.Duration("timeout") <= 0 {
+		return r, flagError("timeout", fmt.Errorf("expected more than nothing, got %s", c.Duration("timeout")))
+	}
 	if c.IsSet("max-age") && r.MaxAge <= 0 {
 		return r, flagError("max-age", fmt.Errorf("expected more than nothing, got %s", r.MaxAge))
 	}
@@ -131,7 +141,7 @@ func verifyRequest(c *cli.Context) (appraisal.Request, error) {
 }
 
 func verifyPolicy(c *cli.Context) (quote.Policy, error) {
-	p := quote.Policy{DeniedAdvisories: c.StringSlice("deny-advisory"), RequireSEPTVEDisable: c.Bool("require-sept-ve-disable")}
+	p := quote.Policy{DeniedAdvisories: c.StringSlice("deny-advisory"), RequireTD15: c.Bool("require-td15"), RequireSEPTVEDisable: c.Bool("require-sept-ve-disable")}
 	for _, text := range c.StringSlice("accept-status") {
 		status := quote.Status(text)
 		if !status.Acceptable() {
@@ -367,13 +377,16 @@ func printFacts(b *bytes.Buffer, r appraisal.Report) {
 
 // refusal names what failed.
 func refusal(r appraisal.Report) string {
-	text := "a check that is required was not made"
-	for i, code := range r.Failures() {
-		if i == 0 {
-			text = code
-			continue
+	text := strings.Join(r.Failures(), ", ")
+	if text == "" {
+		text = "not everything that is required could be checked"
+		for _, check := range r.Checks {
+			required := slices.ContainsFunc(quote.Codes(), func(c quote.CodeMeaning) bool { return c.Code == check.Code })
+			if check.Result == quote.NotChecked && required {
+				text = fmt.Sprintf("%s could not be checked: %s", check.Code, check.Actual)
+				break
+			}
 		}
-		text += ", " + code
 	}
 	if r.Simulated {
 		text += " (SIMULATED)"
