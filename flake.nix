@@ -11,6 +11,7 @@
         default = house.boardroom;
         inherit (house) boardroom seed;
         boardroom-dev = house.boardroomDev;
+        inherit (house.guestImages) guest-image guest-image-dev;
         inherit (house.images) hub finance-agent marketing-agent sales-agent ceo-agent;
       };
       apps.x86_64-linux = { inherit boardroom; default = boardroom; };

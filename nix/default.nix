@@ -49,9 +49,24 @@ let
     modules = ours;
     tags = [ "simtee" ];
   };
+
+  guest = import ./guest.nix {
+    inherit root source;
+    builder = program "guestimage";
+    # The development flavour has the simulated TEE, which no list of a production program's folders holds.
+    program = { name, package, tags }: go.program {
+      inherit name package tags;
+      src = sourceOf (if tags == [ ] then "boardroom-guest" else "boardroom");
+      modules = ours;
+    };
+  };
+  guestImages = {
+    guest-image = guest.image { name = "guest-image"; flavour = "production"; };
+    guest-image-dev = guest.image { name = "guest-image-dev"; flavour = "development"; tags = [ "simtee" ]; };
+  };
   images = builtins.listToAttrs (map named (builtins.attrNames (builtins.readDir agents)));
 in
 {
-  inherit seed boardroom boardroomDev images mkAgentImage;
+  inherit seed boardroom boardroomDev images guestImages mkAgentImage;
   checks = import ./checks.nix { inherit root source seed sandboxEnv; modules = ours; } // images // { inherit boardroom; boardroom-dev = boardroomDev; };
 }

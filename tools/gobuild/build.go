@@ -73,9 +73,9 @@ func (b *Builder) userProxies(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Program compiles the main package in the folder pkg of the source tree and returns the static binary.
-func (b *Builder) Program(ctx context.Context, pkg string) (program []byte, err error) {
-	if err := b.verifyModules(ctx, pkg); err != nil {
+// Program compiles the main package in the folder pkg of the source tree, with the given build tags, and returns the static binary.
+func (b *Builder) Program(ctx context.Context, pkg string, tags ...string) (program []byte, err error) {
+	if err := b.verifyModules(ctx, pkg, tags); err != nil {
 		return nil, err
 	}
 	work, err := os.MkdirTemp("", "gobuild-")
@@ -85,10 +85,18 @@ func (b *Builder) Program(ctx context.Context, pkg string) (program []byte, err 
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	binary := filepath.Join(work, "program")
 	args := append([]string{"build"}, b.settings.Args...)
-	if _, err := b.run(ctx, append(args, "-o", binary, "./"+filepath.ToSlash(pkg))...); err != nil {
+	if _, err := b.run(ctx, append(append(args, tagArgs(tags)...), "-o", binary, "./"+filepath.ToSlash(pkg))...); err != nil {
 		return nil, fmt.Errorf("build %s: %w", pkg, err)
 	}
 	return os.ReadFile(binary)
+}
+
+// tagArgs are the go command's arguments for build tags, as nix/go.nix has them.
+func tagArgs(tags []string) []string {
+	if len(tags) == 0 {
+		return nil
+	}
+	return []string{"-tags", strings.Join(tags, ",")}
 }
 
 // run calls the seed's go in the source tree with nothing of the caller's environment but the place for temporary files

@@ -47,8 +47,9 @@ type module struct {
 
 // verifyModules hashes the folders of the modules that pkg imports. The go command compares a module with go.sum when it
 // unpacks it; what happened to the folder since, only this notices.
-func (b *Builder) verifyModules(ctx context.Context, pkg string) error {
-	out, err := b.run(ctx, "list", "-mod=readonly", "-deps", "-json=Module", "./"+filepath.ToSlash(pkg))
+func (b *Builder) verifyModules(ctx context.Context, pkg string, tags []string) error {
+	args := append([]string{"list", "-mod=readonly", "-deps", "-json=Module"}, tagArgs(tags)...)
+	out, err := b.run(ctx, append(args, "./"+filepath.ToSlash(pkg))...)
 	if err != nil {
 		err = fmt.Errorf("modules of %s: %w", pkg, err)
 		if slices.ContainsFunc(refusals, func(r string) bool { return strings.Contains(err.Error(), r) }) {

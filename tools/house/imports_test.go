@@ -93,8 +93,24 @@ func TestForbiddenImports(t *testing.T) {
 		{pkg: "tools/modcache"},
 		{pkg: "tools/dstack", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/dstack/guestagent", forbidden: run},
+		{pkg: "tools/dstack/agentapi", forbidden: run, foreign: true},
+		// The guest starts programs by package process, which buries everybody's dead; os/exec beside it would wait for its own in vain.
+		{pkg: "tools/guest", forbidden: run, foreign: true},
+		{pkg: "tools/guest/initramfs", forbidden: slices.Concat(network, run), foreign: true},
+		{pkg: "tools/guest/share", forbidden: slices.Concat(network, run), foreign: true},
+		{pkg: "tools/guest/registers", forbidden: slices.Concat(network, run), foreign: true},
+		{pkg: "tools/guest/secp256k1", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/eventlog", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/tdx", forbidden: slices.Concat(network, run)},
+		{pkg: "tools/guestimage", forbidden: slices.Concat(http, run), foreign: true}, // crypto/x509 and package quote's reader, as above
+		{pkg: "tools/disk", forbidden: slices.Concat(network, run)},
+		{pkg: "tools/disk/cpio", forbidden: slices.Concat(network, run)},
+		{pkg: "tools/disk/dm", forbidden: slices.Concat(network, run)},
+		{pkg: "tools/disk/fat", forbidden: slices.Concat(network, run)},
+		{pkg: "tools/disk/gpt", forbidden: slices.Concat(network, run)},
+		{pkg: "tools/disk/squashfs", forbidden: slices.Concat(network, run), foreign: true},
+		{pkg: "tools/disk/uki", forbidden: slices.Concat(network, run)},
+		{pkg: "tools/disk/verity", forbidden: slices.Concat(network, run)},
 		{pkg: "tools/compose", forbidden: slices.Concat(http, run), foreign: true},
 		// Clear signatures take net's reader of headers.
 		{pkg: "tools/deb", forbidden: slices.Concat(http, run), foreign: true},
@@ -103,6 +119,15 @@ func TestForbiddenImports(t *testing.T) {
 		{pkg: "tools/hub", forbidden: run},
 		{pkg: "tools/cmd/agent", forbidden: run},
 		{pkg: "tools/gobuild", forbidden: network, foreign: true},
+		// Certificates again; and nothing foreign, so that who verifies needs nobody else's code.
+		{pkg: "tools/provenance", forbidden: slices.Concat(http, run)},
+		{pkg: "tools/provenance/keyfile", forbidden: slices.Concat(http, run), foreign: true},
+		{pkg: "tools/provenance/fulcio", forbidden: run},
+		{pkg: "tools/provenance/sbom", forbidden: slices.Concat(http, run), foreign: true},
+		// in-toto's library can run what a layout says; that it does not is the package's matter.
+		{pkg: "tools/provenance/layout", forbidden: http, foreign: true},
+		// The programs of key management services speak to the network themselves.
+		{pkg: "tools/provenance/kms", forbidden: http, foreign: true},
 		// Naming an image takes net's address parser, through go-containerregistry; talking does not come with it.
 		{pkg: "tools/oci", forbidden: slices.Concat(http, run), foreign: true},
 		{pkg: "tools/agentimage", forbidden: slices.Concat(http, run), foreign: true},

@@ -161,7 +161,7 @@ func imageBuild(c *cli.Context) error {
 	return show(c, to)
 }
 
-func compile(c *cli.Context, root, pkg string) ([]byte, error) {
+func compile(c *cli.Context, root, pkg string, tags ...string) ([]byte, error) {
 	cache, err := cacheDir(c)
 	if err != nil {
 		return nil, err
@@ -173,7 +173,7 @@ func compile(c *cli.Context, root, pkg string) ([]byte, error) {
 		return nil, err
 	}
 	fmt.Fprintf(c.App.ErrWriter, "toolchain %s is the seed; compiling %s\n", builder.Toolchain(), pkg)
-	program, err := builder.Program(c.Context, pkg)
+	program, err := builder.Program(c.Context, pkg, tags...)
 	if err == nil {
 		fmt.Fprintf(c.App.ErrWriter, "compiled in %.1f s\n", time.Since(start).Seconds())
 	}

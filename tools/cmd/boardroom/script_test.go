@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,8 @@ import (
 
 	"github.com/boardroom-tee/boardroom/tools/agentimage"
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
+	"github.com/boardroom-tee/boardroom/tools/guestimage"
+	"github.com/boardroom-tee/boardroom/tools/guestimage/guestimagetest"
 	"github.com/boardroom-tee/boardroom/tools/oci"
 	"github.com/boardroom-tee/boardroom/tools/tdx/image/imagetest"
 )
@@ -60,6 +63,7 @@ func TestScript(t *testing.T) {
 			"layout":   layout,
 			"tagged":   tagged,
 			"guest":    guest,
+			"built":    builtGuest,
 			"vector":   vector,
 			"debian":   debian,
 			"quote":    unsignedQuote,
@@ -251,6 +255,21 @@ func guest(ts *testscript.TestScript, neg bool, args []string) {
 	vars := unpacked(ts, "tdx/testdata/firmware/OVMF_VARS_4M.fd.gz")
 	ts.Check(imagetest.Write(ts.MkAbs(args[0]), vars))
 	ts.Check(imagetest.WriteOldFirmware(ts.MkAbs(args[0]+"-old-firmware.fd"), vars))
+}
+
+// builtGuest builds a guest image of tiny packages: built production DIR.
+func builtGuest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: built FLAVOUR DIR")
+	}
+	source, err := guestimagetest.New(unpacked(ts, "tdx/testdata/firmware/OVMF_VARS_4M.fd.gz"))
+	ts.Check(err)
+	dir := ts.MkAbs(args[1] + ".source")
+	ts.Check(source.Write(dir))
+	d, in, err := guestimagetest.Open(context.Background(), dir, guestimage.Flavour(args[0]))
+	ts.Check(err)
+	ts.Check(guestimage.Build(context.Background(), d, in, ts.MkAbs(args[1])))
+	ts.Check(errors.Join(in.Packages.Close(), in.Firmware.Close()))
 }
 
 // vector copies a vector of another package, unpacked: vector eventlog/testdata/ccel/dstack-ccel.bin.gz ccel.bin.

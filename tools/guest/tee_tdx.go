@@ -1,0 +1,25 @@
+//go:build !simtee
+
+package guest
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/boardroom-tee/boardroom/tools/guest/modules"
+	"github.com/boardroom-tee/boardroom/tools/guest/registers"
+)
+
+// flavour is what the console says of a build that is not for production.
+const flavour = ""
+
+func teeModules() []string { return modules.TDX() }
+
+// openTEE opens the registers of the TD.
+func openTEE() (registers.TEE, error) {
+	if err := unix.Mount("configfs", "/sys/kernel/config", "configfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return nil, os.NewSyscallError("mount /sys/kernel/config", err)
+	}
+	return registers.OpenTD()
+}
