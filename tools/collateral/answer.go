@@ -52,7 +52,17 @@ func decodeChain(value string) ([]byte, error) {
 	if block, _ := pem.Decode([]byte(chain)); block == nil || block.Type != "CERTIFICATE" {
 		return nil, fmt.Errorf("expected URL-encoded PEM certificates, got %s", shown([]byte(value)))
 	}
-	return []byte(chain), nil
+	return canonicalPEM([]byte(chain)), nil
+}
+
+// canonicalPEM gives PEM text the line ends that Intel's has: line feeds, one at the end, and no blank lines around it. No signature is over
+// this text, and package quote takes one form of it only. What is wrong with it otherwise stays.
+func canonicalPEM(text []byte) []byte {
+	trimmed := bytes.TrimSpace(text)
+	if len(trimmed) == 0 {
+		return text
+	}
+	return append(bytes.ReplaceAll(trimmed, []byte("\r\n"), []byte("\n")), '\n')
 }
 
 // decodeCRL returns the DER of a revocation list that is given as DER, as PEM, or as hex digits of DER. Whether it is signed by

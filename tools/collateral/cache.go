@@ -46,17 +46,20 @@ func OpenCache(dir string) (*Cache, error) {
 	return c, nil
 }
 
+// channelPrefix begins the name of each bundle that was asked for by a channel.
+func channelPrefix(update Update) string { return entryPrefix + update.channel() + "-" }
+
 // entryName is the file for what a service answers about a target, under a trust root. The hash is over parts of which none but the
 // first can have a line feed, so that different parts give different texts.
-func (c *Cache) entryName(s *service, root quote.TrustRoot, target Target) string {
+func entryName(s *service, root quote.TrustRoot, target Target) string {
 	key := strings.Join([]string{s.base, string(s.update), hex.EncodeToString(target.FMSPC[:]), target.CA, rootName(root)}, "\n")
 	sum := sha256.Sum256([]byte(key))
-	return entryPrefix + hex.EncodeToString(sum[:]) + suffix
+	return channelPrefix(s.update) + hex.EncodeToString(sum[:]) + suffix
 }
 
 // load returns a kept bundle if it is still to be used: it verifies now, is about the target, and nothing newer was seen. A bundle that
 // is malformed or does not verify is passed over with a note.
-func (c *Cache) load(name string, root quote.TrustRoot, target Target, now time.Time, note func(string)) (quote.Collateral, bool, error) {
+func (c *Cache) load(name string, root quote.TrustRoot, update Update, target Target, now time.Time, note func(string)) (quote.Collateral, bool, error) {
 	dir, err := os.OpenRoot(c.dir)
 	if err != nil {
 		return quote.Collateral{}, false, fmt.Errorf("cache of collateral: %w", err)
@@ -89,45 +92,59 @@ func (c *Cache) load(name string, root quote.TrustRoot, target Target, now time.
 		return quote.Collateral{}, false, err
 	}
 	// Newer was seen elsewhere; the service is to show that it has it, too.
-	if s.refuses(facts) != nil {
+	if s.refuses(update, facts) != nil {
 		return quote.Collateral{}, false, nil
 	}
 	return kept, true, nil
 }
 
-// newest replaces parts of verified collateral by newer ones that are kept in other bundles, and verifies the whole again. It reports
-// whether there is nothing newer.
-func (c *Cache) newest(found quote.Collateral, facts quote.Facts, root quote.TrustRoot, now time.Time, note func(string)) (quote.Collateral, quote.Facts, bool) {
+// kept is collateral that was verified when it was kept.
+type kept struct {
+	quote.Collateral
+	name string
+}
+
+// bundles returns what is kept, of all channels. One that can not be read is no worse than one that is not there.
+func (c *Cache) bundles() []kept {
 	dir, err := os.OpenRoot(c.dir)
 	if err != nil {
-		return found, facts, true
+		return nil
 	}
 	defer dir.Close()
 	files, err := fs.Glob(dir.FS(), entryPrefix+"*"+suffix)
 	if err != nil {
-		return found, facts, true
+		return nil
 	}
-	best, seen := found, facts
-	var replaced []string
+	var all []kept
 	for _, name := range files {
 		data, err := readFile(dir, name, maxBundle)
 		if err != nil {
 			continue
 		}
-		kept, err := ParseBundle(data)
-		if err != nil {
-			continue
+		if parsed, err := ParseBundle(data); err == nil {
+			all = append(all, kept{parsed, name})
 		}
+	}
+	return all
+}
+
+// newest replaces parts of verified collateral by newer ones that are kept in other bundles, documents only by those of the same channel,
+// and verifies the whole again. It reports whether there is nothing newer.
+func newest(bundles []kept, found quote.Collateral, facts quote.Facts, root quote.TrustRoot, update Update, now time.Time, note func(string)) (quote.Collateral, quote.Facts, bool) {
+	best, seen := found, facts
+	var replaced []string
+	for _, kept := range bundles {
 		// One that is damaged or not in force is no worse than one that is not there.
-		other, err := quote.NewVerifier(kept, root).Facts(now)
+		other, err := quote.NewVerifier(kept.Collateral, root).Facts(now)
 		if err != nil {
 			continue
 		}
-		if other.FMSPC == seen.FMSPC && newer(other.TCBInfo, seen.TCBInfo) {
+		sameChannel := strings.HasPrefix(kept.name, channelPrefix(update))
+		if sameChannel && other.FMSPC == seen.FMSPC && newer(other.TCBInfo, seen.TCBInfo) {
 			best.TCBInfo, best.TCBInfoChain, seen.TCBInfo = kept.TCBInfo, kept.TCBInfoChain, other.TCBInfo
 			replaced = append(replaced, "tcb_info")
 		}
-		if newer(other.QEIdentity, seen.QEIdentity) {
+		if sameChannel && newer(other.QEIdentity, seen.QEIdentity) {
 			best.QEIdentity, best.QEIdentityChain, seen.QEIdentity = kept.QEIdentity, kept.QEIdentityChain, other.QEIdentity
 			replaced = append(replaced, "qe_identity")
 		}
@@ -143,7 +160,8 @@ func (c *Cache) newest(found quote.Collateral, facts quote.Facts, root quote.Tru
 	if len(replaced) == 0 {
 		return found, facts, true
 	}
-	if seen, err = quote.NewVerifier(best, root).Facts(now); err != nil {
+	seen, err := quote.NewVerifier(best, root).Facts(now)
+	if err != nil {
 		return found, facts, true
 	}
 	slices.Sort(replaced)

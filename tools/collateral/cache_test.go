@@ -274,17 +274,17 @@ func TestRollback(t *testing.T) {
 		t.Errorf("notes are %q, want one about the older parts", v.notes)
 	}
 	_, err = open(t, v.URL, v.options).Fetch(t.Context(), target2025)
-	rollback(t, err, "tcb_info/00806f050000")
+	rollback(t, err, "tcb_info/default/00806f050000")
 	v.forget(t)
 	v.asked()
 	_, err = v.get(t, target2025)
-	rollback(t, err, "tcb_info/00806f050000")
+	rollback(t, err, "tcb_info/default/00806f050000")
 	if asked := v.asked(); len(asked) != 4 {
 		t.Errorf("%d requests, want 4", len(asked))
 	}
 	// A directory and a bundle are no way around.
 	_, err = open(t, filepath.Join("testdata", intel2025), v.options).Get(t.Context(), collateral.Target{})
-	rollback(t, err, "tcb_info/00806f050000")
+	rollback(t, err, "tcb_info/default/00806f050000")
 	c := newest
 	c.QEIdentity, c.QEIdentityChain = old.QEIdentity, old.QEIdentityChain
 	data, err := collateral.MarshalBundle(c)
@@ -296,8 +296,8 @@ func TestRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = open(t, bundle, v.options).Get(t.Context(), collateral.Target{})
-	rollback(t, err, "qe_identity")
-	// Without a cache nothing is known.
+	rollback(t, err, "qe_identity/default")
+	// Without a cache nothing is known of other calls.
 	v.options.Cache = nil
 	v.must(t, target2025, old, 4)
 }
@@ -314,7 +314,7 @@ func TestFilesCountAsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := v.get(t, target2025)
-	rollback(t, err, "tcb_info/00806f050000")
+	rollback(t, err, "tcb_info/default/00806f050000")
 }
 
 func TestClockSetBack(t *testing.T) {
@@ -526,7 +526,7 @@ func TestConcurrentVerifiers(t *testing.T) {
 	wg.Wait()
 	v.forget(t)
 	_, err := v.get(t, target2025)
-	rollback(t, err, "tcb_info/00806f050000")
+	rollback(t, err, "tcb_info/default/00806f050000")
 	if left, _ := filepath.Glob(filepath.Join(v.dir, ".new-*")); len(left) > 0 {
 		t.Errorf("left over: %q", left)
 	}

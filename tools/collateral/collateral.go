@@ -1,6 +1,7 @@
 package collateral
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,10 +27,12 @@ var ErrSpec = errors.New("not a place of collateral")
 type Options struct {
 	// Root is what collateral has to lead to before it is kept or counts as seen.
 	Root quote.TrustRoot
-	// Cache keeps collateral and remembers what was seen. Without one, every call asks the service, and nothing is known of older
-	// collateral. What is verified for a time that is past, as with --at, must not have one: it would be refused as old.
+	// Cache keeps collateral and remembers what was seen. Without one, every call asks the service, and what was seen is remembered as
+	// long as the Source. What is verified for a time that is past, as with --at, must have no cache and a Source of its own: it
+	// would be refused as old.
 	Cache *Cache
-	// Update chooses what a service is asked for; empty leaves it to the service.
+	// Update chooses what a service is asked for; empty leaves it to the service. What was seen of documents is told apart by it,
+	// also of those in files.
 	Update Update
 	// Now is the verifier's clock; nil is the system's.
 	Now func() time.Time
@@ -49,21 +52,41 @@ const (
 	Standard Update = "standard"
 )
 
+// channel names the channel in what was seen: a service's own choice is a third, as it is not said which it is.
+func (u Update) channel() string { return cmp.Or(string(u), "default") }
+
+// ParseUpdate reads the name of a channel, early or standard; empty leaves it to the service.
+func ParseUpdate(text string) (Update, error) {
+	switch u := Update(text); u {
+	case "", Early, Standard:
+		return u, nil
+	default:
+		return "", fmt.Errorf("expected %s or %s, got %.40q", Early, Standard, text)
+	}
+}
+
 // Source is a place where collateral comes from. It is safe for concurrent use.
 type Source struct {
 	options Options
 	get     func(context.Context, Target) (quote.Collateral, error)
 	service *service // nil for files
+	record  record
+}
+
+// record is where what was seen is remembered and what was verified is kept: a [*Cache], or a [*memory].
+type record interface {
+	Floor(root quote.TrustRoot) (time.Time, error)
+	advance(ctx context.Context, root quote.TrustRoot, update Update, f quote.Facts) error
+	bundles() []kept
+	store(ctx context.Context, name string, collateral quote.Collateral) error
 }
 
 // Open names a place: the address of a PCS or PCCS with http:// or https://, a directory, or a bundle; empty means [IntelPCS].
 // A file is looked for at once, a service is not asked. The error wraps [ErrSpec] if spec can not be such a place; any other tells
 // that it is not there.
 func Open(spec string, options Options) (*Source, error) {
-	switch options.Update {
-	case "", Early, Standard:
-	default:
-		return nil, fmt.Errorf("%w: update: expected early or standard, got %q", ErrSpec, options.Update)
+	if _, err := ParseUpdate(string(options.Update)); err != nil {
+		return nil, fmt.Errorf("%w: update: %w", ErrSpec, err)
 	}
 	if options.Now == nil {
 		options.Now = time.Now
@@ -71,7 +94,10 @@ func Open(spec string, options Options) (*Source, error) {
 	if options.Note == nil {
 		options.Note = func(string) {}
 	}
-	source := &Source{options: options}
+	source := &Source{options: options, record: options.Cache}
+	if options.Cache == nil {
+		source.record = &memory{seen: newState()}
+	}
 	if spec == "" {
 		spec = IntelPCS
 	}
@@ -129,18 +155,15 @@ func (s *Source) Fetch(ctx context.Context, target Target) (quote.Collateral, er
 }
 
 func (s *Source) obtain(ctx context.Context, target Target, fresh bool) (quote.Collateral, error) {
-	cache, root, now := s.options.Cache, s.options.Root, s.options.Now()
-	if cache == nil {
-		return s.get(ctx, target)
-	}
-	if err := cache.checkClock(root, now); err != nil {
+	root, update, now := s.options.Root, s.options.Update, s.options.Now()
+	if err := checkClock(s.record, root, now); err != nil {
 		return quote.Collateral{}, err
 	}
 	name := ""
 	if s.service != nil {
-		name = cache.entryName(s.service, root, target)
-		if !fresh {
-			kept, ok, err := cache.load(name, root, target, now, s.options.Note)
+		name = entryName(s.service, root, target)
+		if cache := s.options.Cache; cache != nil && !fresh {
+			kept, ok, err := cache.load(name, root, update, target, now, s.options.Note)
 			if ok || err != nil {
 				return kept, err
 			}
@@ -157,18 +180,18 @@ func (s *Source) obtain(ctx context.Context, target Target, fresh bool) (quote.C
 	if err != nil {
 		return c, nil //nolint:nilerr // package quote says what is wrong with it
 	}
-	err = cache.advance(ctx, root, facts)
+	err = s.record.advance(ctx, root, update, facts)
 	if _, older := errors.AsType[*RollbackError](err); older && s.service != nil && !fresh {
 		// QE identity and lists are shared by platforms, and the nodes of a service are not all as new.
-		if c, facts, older = cache.newest(c, facts, root, now, s.options.Note); !older {
-			err = cache.advance(ctx, root, facts)
+		if c, facts, older = newest(s.record.bundles(), c, facts, root, update, now, s.options.Note); !older {
+			err = s.record.advance(ctx, root, update, facts)
 		}
 	}
 	if err != nil {
 		return quote.Collateral{}, err
 	}
 	if s.service != nil {
-		if err := cache.store(ctx, name, c); err != nil {
+		if err := s.record.store(ctx, name, c); err != nil {
 			return quote.Collateral{}, err
 		}
 	}

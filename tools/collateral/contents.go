@@ -113,6 +113,9 @@ func inspectDocument(data []byte, name string, chain []byte) (Document, string, 
 	if err := strictjson.Unmarshal(data, &outer); err != nil {
 		return Document{}, "", err
 	}
+	if _, is := outer[name]; !is {
+		return Document{}, "", fmt.Errorf("%s: expected an object, and it is missing", name)
+	}
 	if err := strictjson.Unmarshal(outer[name], &inner); err != nil {
 		return Document{}, "", fmt.Errorf("%s: %w", name, err)
 	}
@@ -121,18 +124,27 @@ func inspectDocument(data []byte, name string, chain []byte) (Document, string, 
 		fmspc  string
 		levels []json.RawMessage
 	)
-	for member, to := range map[string]any{
-		"id": &d.ID, "issueDate": &d.IssueDate, "nextUpdate": &d.NextUpdate, "tcbEvaluationDataNumber": &d.Evaluation, "tcbLevels": &levels,
-	} {
-		if err := json.Unmarshal(inner[member], to); err != nil {
-			return Document{}, "", fmt.Errorf("%s.%s: %w", name, member, err)
+	read := []struct {
+		member string
+		to     any
+	}{
+		{"id", &d.ID}, {"issueDate", &d.IssueDate}, {"nextUpdate", &d.NextUpdate}, {"tcbEvaluationDataNumber", &d.Evaluation}, {"tcbLevels", &levels},
+		{"fmspc", &fmspc},
+	}
+	if name != "tcbInfo" {
+		read = read[:len(read)-1] // only TCB info is about an FMSPC
+	}
+	for _, r := range read {
+		raw, is := inner[r.member]
+		if !is {
+			return Document{}, "", fmt.Errorf("%s.%s: expected a value, and it is missing", name, r.member)
+		}
+		if err := json.Unmarshal(raw, r.to); err != nil {
+			return Document{}, "", fmt.Errorf("%s.%s: %w", name, r.member, err)
 		}
 	}
 	d.Levels = len(levels)
 	if name == "tcbInfo" {
-		if err := json.Unmarshal(inner["fmspc"], &fmspc); err != nil {
-			return Document{}, "", fmt.Errorf("%s.fmspc: %w", name, err)
-		}
 		// Intel signs documents with digits of either case.
 		raw, err := hex.DecodeString(fmspc)
 		if err != nil || len(raw) != 6 {

@@ -23,7 +23,9 @@
 // and plain http:// is no worse.
 //
 // A directory holds one file per member, with the names of [Files]; what is not there is a missing member, and package quote
-// refuses for it. A root certificate is never read from there.
+// refuses for it. A root certificate is never read from there. No signature is over the text of an issuer chain, nor over that of a
+// revocation list in PEM or hex: line ends and blank lines around a chain become those of Intel's answers, and lists become DER, from
+// a service and from a directory alike. Documents are signed byte for byte, and stay as they are.
 //
 // # Bundle
 //
@@ -53,5 +55,14 @@
 // and number of each revocation list. What is older than that is refused with a [*RollbackError], and so is a clock that shows a
 // time before the newest issue date: an old list hides a revocation, an old TCB info an outdated platform, and both are genuine.
 // A service that answers with an older part while a newer one is kept for another platform is no fault: its nodes are not all as new.
-// Only collateral whose signatures were verified counts as seen, so that nobody can make genuine collateral look old.
+// Only collateral whose signatures were verified counts as seen, so that nobody can make genuine collateral look old. Without a cache
+// a [Source] remembers the same as long as it lives.
+//
+// TCB info and QE identity are remembered for each channel that is asked for apart: early, standard, and default, which is what the
+// service chose. Intel issues two evaluations at a time, the early one ahead of the standard one, and nothing signed in
+// them says which is which. So one channel's number says nothing of another's; a file counts for the channel of [Options]. Within one
+// channel a service that serves the early documents for standard ones makes the standard ones look old. They are genuine and
+// stricter, and what is refused then is refused until the standard channel has caught up; removing what was seen ends that, too. Lists
+// have no channels, and are remembered once. Which evaluation is new enough is no matter of this memory: that is the lowest number of
+// the policy, MinEvaluation of package quote.
 package collateral

@@ -14,20 +14,32 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/strictjson"
 )
 
-// member is one part of collateral: its name in a bundle, its file in a directory.
+// member is one part of collateral: its name in a bundle, its file in a directory, and what such a file may have in more than one form.
 type member struct {
 	name, file string
 	of         func(*quote.Collateral) *[]byte
+	canonical  func(file []byte) []byte
+}
+
+// asSigned leaves a document as it is: each of its bytes is signed.
+func asSigned(file []byte) []byte { return file }
+
+// derOfCRL is the list in a file, whichever of its forms it has. A file that is none is left to package quote to refuse by name.
+func derOfCRL(file []byte) []byte {
+	if der, err := decodeCRL(file); err == nil {
+		return der
+	}
+	return file
 }
 
 var members = []member{
-	{"tcb_info", "tcb_info.json", func(c *quote.Collateral) *[]byte { return &c.TCBInfo }},
-	{"tcb_info_issuer_chain", "tcb_info_issuer_chain.pem", func(c *quote.Collateral) *[]byte { return &c.TCBInfoChain }},
-	{"qe_identity", "qe_identity.json", func(c *quote.Collateral) *[]byte { return &c.QEIdentity }},
-	{"qe_identity_issuer_chain", "qe_identity_issuer_chain.pem", func(c *quote.Collateral) *[]byte { return &c.QEIdentityChain }},
-	{"pck_crl", "pck_crl.der", func(c *quote.Collateral) *[]byte { return &c.PCKCRL }},
-	{"pck_crl_issuer_chain", "pck_crl_issuer_chain.pem", func(c *quote.Collateral) *[]byte { return &c.PCKCRLChain }},
-	{"root_ca_crl", "root_ca_crl.der", func(c *quote.Collateral) *[]byte { return &c.RootCRL }},
+	{"tcb_info", "tcb_info.json", func(c *quote.Collateral) *[]byte { return &c.TCBInfo }, asSigned},
+	{"tcb_info_issuer_chain", "tcb_info_issuer_chain.pem", func(c *quote.Collateral) *[]byte { return &c.TCBInfoChain }, canonicalPEM},
+	{"qe_identity", "qe_identity.json", func(c *quote.Collateral) *[]byte { return &c.QEIdentity }, asSigned},
+	{"qe_identity_issuer_chain", "qe_identity_issuer_chain.pem", func(c *quote.Collateral) *[]byte { return &c.QEIdentityChain }, canonicalPEM},
+	{"pck_crl", "pck_crl.der", func(c *quote.Collateral) *[]byte { return &c.PCKCRL }, derOfCRL},
+	{"pck_crl_issuer_chain", "pck_crl_issuer_chain.pem", func(c *quote.Collateral) *[]byte { return &c.PCKCRLChain }, canonicalPEM},
+	{"root_ca_crl", "root_ca_crl.der", func(c *quote.Collateral) *[]byte { return &c.RootCRL }, derOfCRL},
 }
 
 // Files are the names of the files of a directory with collateral, with their contents. A missing member has no file.
@@ -42,7 +54,8 @@ func Files(c quote.Collateral) map[string][]byte {
 }
 
 // ReadDirectory reads the files of a directory that [Files] names. One that is not there is a missing member; one that can not be
-// read, is no regular file or exceeds [MaxMember] is an error.
+// read, is no regular file or exceeds [MaxMember] is an error. Chains may have lines that end with CRLF, blank lines around them, or no line
+// feed at the end; revocation lists may be PEM or hex digits, too.
 func ReadDirectory(dir string) (quote.Collateral, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -58,9 +71,19 @@ func ReadDirectory(dir string) (quote.Collateral, error) {
 		if err != nil {
 			return quote.Collateral{}, fmt.Errorf("collateral: %s: %w", dir, err)
 		}
-		*m.of(&c) = data
+		*m.of(&c) = m.canonical(data)
 	}
 	return c, nil
+}
+
+// SizeError says that a file is larger than collateral can be.
+type SizeError struct {
+	Name  string
+	Limit int64 // bytes
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%s: expected at most %d bytes, got more", e.Name, e.Limit)
 }
 
 // readFile reads a regular file in a folder, of at most limit bytes. A symbolic link may not lead out of the folder.
@@ -83,7 +106,7 @@ func readFile(root *os.Root, name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s: expected at most %d bytes, got more", name, limit)
+		return nil, &SizeError{name, limit}
 	}
 	return data, nil
 }
@@ -140,7 +163,11 @@ func ParseBundle(data []byte) (quote.Collateral, error) {
 		return quote.Collateral{}, &BundleError{err.Error()}
 	}
 	var b bundle
-	if raw, is := all["format"]; !is || json.Unmarshal(raw, &b.Format) != nil || b.Format != bundleFormat {
+	raw, is := all["format"]
+	if !is {
+		return quote.Collateral{}, &BundleError{fmt.Sprintf("format: expected %q, and it is missing", bundleFormat)}
+	}
+	if json.Unmarshal(raw, &b.Format) != nil || b.Format != bundleFormat {
 		return quote.Collateral{}, &BundleError{fmt.Sprintf("format: expected %q, got %s", bundleFormat, shown(raw))}
 	}
 	if err := strictjson.Unmarshal(data, &b); err != nil {

@@ -2,11 +2,14 @@ package collateral_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +51,78 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
+// The text of chains and the form of lists are nobody's to sign, and editors and services write them in several ways.
+func TestDirectoryForms(t *testing.T) {
+	want := directory(t, intel2026)
+	asPEM := func(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}) }
+	for name, change := range map[string]func(chain, list []byte) ([]byte, []byte){
+		"CRLF and PEM": func(chain, list []byte) ([]byte, []byte) {
+			return bytes.ReplaceAll(chain, []byte("\n"), []byte("\r\n")), bytes.ReplaceAll(asPEM(list), []byte("\n"), []byte("\r\n"))
+		},
+		"blank lines and hex": func(chain, list []byte) ([]byte, []byte) {
+			return slices.Concat([]byte("\n\r\n"), chain, []byte("\n\n")), []byte(strings.ToUpper(hex.EncodeToString(list)) + "\r\n")
+		},
+		"no line feed at the end": func(chain, list []byte) ([]byte, []byte) {
+			return bytes.TrimSuffix(chain, []byte("\n")), bytes.TrimSuffix(asPEM(list), []byte("\n"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := want
+			c.TCBInfoChain, c.PCKCRL = change(want.TCBInfoChain, want.PCKCRL)
+			c.QEIdentityChain, c.RootCRL = change(want.QEIdentityChain, want.RootCRL)
+			c.PCKCRLChain, _ = change(want.PCKCRLChain, nil)
+			got := directoryOf(t, c)
+			equal(t, got, want)
+			if r := quote.NewVerifier(got, quote.IntelRoot()).Appraise(read(t, intel2026, "quote.bin"), quote.Policy{}, in2026); !r.Accepted {
+				t.Errorf("refused: %v", r.Checks)
+			}
+		})
+	}
+	// What is signed, and what is no such form, stays as it is for package quote to refuse.
+	for name, spoil := range map[string]func(*quote.Collateral){
+		"TCB info":                func(c *quote.Collateral) { c.TCBInfo = append([]byte("\n"), c.TCBInfo...) },
+		"QE identity":             func(c *quote.Collateral) { c.QEIdentity = append(bytes.Clone(c.QEIdentity), "\r\n"...) },
+		"text before a chain":     func(c *quote.Collateral) { c.TCBInfoChain = append([]byte("subject=x\n"), c.TCBInfoChain...) },
+		"a chain of blanks":       func(c *quote.Collateral) { c.PCKCRLChain = []byte(" \r\n") },
+		"an empty list":           func(c *quote.Collateral) { c.RootCRL = []byte{} },
+		"a list with more behind": func(c *quote.Collateral) { c.PCKCRL = append(bytes.Clone(c.PCKCRL), '\n') },
+		"two lists in PEM":        func(c *quote.Collateral) { c.RootCRL = append(asPEM(c.RootCRL), asPEM(c.RootCRL)...) },
+	} {
+		c := want
+		spoil(&c)
+		got := collateral.Files(directoryOf(t, c))
+		for file, data := range collateral.Files(c) {
+			expected := data
+			if strings.HasSuffix(file, "_chain.pem") && len(bytes.TrimSpace(data)) > 0 {
+				expected = append(bytes.TrimSpace(data), '\n')
+			}
+			if !bytes.Equal(got[file], expected) {
+				t.Errorf("%s: %s is %.60q…, want %.60q…", name, file, got[file], expected)
+			}
+		}
+	}
+}
+
+func directoryOf(t testing.TB, c quote.Collateral) quote.Collateral {
+	t.Helper()
+	dir := t.TempDir()
+	writeDirectory(t, dir, c)
+	got, err := collateral.ReadDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func writeDirectory(t testing.TB, dir string, c quote.Collateral) {
+	t.Helper()
+	for name, data := range collateral.Files(c) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestDirectoryFaults(t *testing.T) {
 	for name, tt := range map[string]struct {
 		spoil func(dir string) error
@@ -68,8 +143,12 @@ func TestDirectoryFaults(t *testing.T) {
 			if err := errors.Join(os.Mkdir(dir, 0o700), tt.spoil(dir)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := collateral.ReadDirectory(dir); err == nil || !strings.Contains(err.Error(), tt.want) {
+			_, err := collateral.ReadDirectory(dir)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %v, want one with %q", err, tt.want)
+			}
+			if _, is := errors.AsType[*collateral.SizeError](err); is != (name == "too large") {
+				t.Errorf("error is %v: a SizeError %t", err, is)
 			}
 		})
 	}
@@ -99,6 +178,20 @@ func TestBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, got, want)
+}
+
+func TestInspectNamesWhatIsMissing(t *testing.T) {
+	for _, tt := range []struct{ old, want string }{
+		{`{"tcbInfo":`, "tcb_info: tcbInfo: expected an object, and it is missing"},
+		{`"issueDate":`, "tcb_info: tcbInfo.issueDate: expected a value, and it is missing"},
+		{`"fmspc":`, "tcb_info: tcbInfo.fmspc: expected a value, and it is missing"},
+	} {
+		c := directory(t, intel2026)
+		c.TCBInfo = replaced(t, c.TCBInfo, tt.old, strings.Replace(tt.old, `"`, `"x`, 1))
+		if _, err := collateral.Inspect(c); err == nil || err.Error() != tt.want {
+			t.Errorf("error is %v, want %s", err, tt.want)
+		}
+	}
 }
 
 func TestBundleCanNotHold(t *testing.T) {
@@ -149,7 +242,7 @@ func TestBundleRefused(t *testing.T) {
 		{"more behind", append(bytes.Clone(data), '{'), "data after"},
 		{"an array", []byte("[]"), "expected"},
 		{"another format", member(func(m map[string]any) { m["format"] = "boardroom-collateral/v2"; m["extra"] = 1 }), `format: expected "boardroom-collateral/v1"`},
-		{"no format", member(func(m map[string]any) { delete(m, "format") }), "format: expected"},
+		{"no format", member(func(m map[string]any) { delete(m, "format") }), `format: expected "boardroom-collateral/v1", and it is missing`},
 		{"format is a number", member(func(m map[string]any) { m["format"] = 1 }), "format: expected"},
 		{"more members", member(func(m map[string]any) { m["root_ca"] = "x" }), `unknown member "root_ca"`},
 		{"another case", bytes.Replace(data, []byte(`"pck_crl"`), []byte(`"PCK_CRL"`), 1), `unknown member "PCK_CRL"`},

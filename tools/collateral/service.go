@@ -90,16 +90,16 @@ func (s *service) fetch(ctx context.Context, target Target) (quote.Collateral, e
 	parts := []func() error{
 		func() (err error) {
 			// Before v4 the header was SGX-TCB-Info-Issuer-Chain, and some caches still send that.
-			c.TCBInfo, c.TCBInfoChain, err = s.document(ctx, "/tdx/certification/v4/tcb", tcb, "TCB-Info-Issuer-Chain", "SGX-TCB-Info-Issuer-Chain")
+			c.TCBInfo, c.TCBInfoChain, err = s.document(ctx, "/tdx/certification/v4/tcb", tcb, "FMSPC", "TCB-Info-Issuer-Chain", "SGX-TCB-Info-Issuer-Chain")
 			return err
 		},
 		func() (err error) {
-			c.QEIdentity, c.QEIdentityChain, err = s.document(ctx, "/tdx/certification/v4/qe/identity", identity, "SGX-Enclave-Identity-Issuer-Chain")
+			c.QEIdentity, c.QEIdentityChain, err = s.document(ctx, "/tdx/certification/v4/qe/identity", identity, "", "SGX-Enclave-Identity-Issuer-Chain")
 			return err
 		},
 		func() (err error) {
 			address := s.base + "/sgx/certification/v4/pckcrl?" + pckCRL.Encode()
-			body, header, err := s.request(ctx, address)
+			body, header, err := s.request(ctx, address, "CA")
 			if err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ func (s *service) fetch(ctx context.Context, target Target) (quote.Collateral, e
 			return err
 		},
 		func() error {
-			body, _, err := s.request(ctx, s.rootCRL)
+			body, _, err := s.request(ctx, s.rootCRL, "")
 			if err != nil {
 				return err
 			}
@@ -137,13 +137,13 @@ func (s *service) fetch(ctx context.Context, target Target) (quote.Collateral, e
 	return c, nil
 }
 
-// document asks for signed JSON and the chain of its signer.
-func (s *service) document(ctx context.Context, path string, query url.Values, headers ...string) (body, chain []byte, err error) {
+// document asks for signed JSON and the chain of its signer, about what is as for request.
+func (s *service) document(ctx context.Context, path string, query url.Values, about string, headers ...string) (body, chain []byte, err error) {
 	address := s.base + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	body, header, err := s.request(ctx, address)
+	body, header, err := s.request(ctx, address, about)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -154,8 +154,8 @@ func (s *service) document(ctx context.Context, path string, query url.Values, h
 	return body, chain, err
 }
 
-// request gets the body and the headers of a 200.
-func (s *service) request(ctx context.Context, address string) ([]byte, http.Header, error) {
+// request gets the body and the headers of a 200. It is about an FMSPC, a CA, or empty for what is the same for all platforms.
+func (s *service) request(ctx context.Context, address, about string) ([]byte, http.Header, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrUnreachable, address, err)
@@ -170,7 +170,7 @@ func (s *service) request(ctx context.Context, address string) ([]byte, http.Hea
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("%w: %s: expected status 200, got %d%s", ErrUnreachable, address, response.StatusCode, meaning(response.StatusCode))
+		return nil, nil, fmt.Errorf("%w: %s: expected status 200, got %d%s", ErrUnreachable, address, response.StatusCode, meaning(response.StatusCode, about))
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, MaxMember+1))
 	if err != nil {
@@ -183,10 +183,13 @@ func (s *service) request(ctx context.Context, address string) ([]byte, http.Hea
 }
 
 // meaning is what a status says in Intel's API, where it says more than in HTTP.
-func meaning(status int) string {
+func meaning(status int, about string) string {
 	switch status {
 	case http.StatusNotFound:
-		return ", which says that the service knows nothing of this FMSPC or CA"
+		if about == "" {
+			return ""
+		}
+		return ", which says that the service knows nothing of this " + about
 	case 461, 462: // PCCS: certs not available for the platform, for its TCB
 		return ", which says that this PCCS has nothing about the platform"
 	default:

@@ -280,9 +280,18 @@ func TestForms(t *testing.T) {
 		})
 	}
 	for name, set := range map[string]func(http.Header){
-		"percent":         func(h http.Header) { h.Set("TCB-Info-Issuer-Chain", percent(want.TCBInfoChain)) },
-		"form":            func(h http.Header) { h.Set("TCB-Info-Issuer-Chain", url.QueryEscape(string(want.TCBInfoChain))) },
-		"plus unescaped":  func(h http.Header) { h.Set("TCB-Info-Issuer-Chain", url.PathEscape(string(want.TCBInfoChain))) },
+		"percent":        func(h http.Header) { h.Set("TCB-Info-Issuer-Chain", percent(want.TCBInfoChain)) },
+		"form":           func(h http.Header) { h.Set("TCB-Info-Issuer-Chain", url.QueryEscape(string(want.TCBInfoChain))) },
+		"plus unescaped": func(h http.Header) { h.Set("TCB-Info-Issuer-Chain", url.PathEscape(string(want.TCBInfoChain))) },
+		"CRLF": func(h http.Header) {
+			h.Set("TCB-Info-Issuer-Chain", percent(bytes.ReplaceAll(want.TCBInfoChain, []byte("\n"), []byte("\r\n"))))
+		},
+		"no line feed at the end": func(h http.Header) {
+			h.Set("TCB-Info-Issuer-Chain", percent(bytes.TrimSuffix(want.TCBInfoChain, []byte("\n"))))
+		},
+		"blank lines behind": func(h http.Header) {
+			h.Set("TCB-Info-Issuer-Chain", percent(append(bytes.Clone(want.TCBInfoChain), "\n \n"...)))
+		},
 		"the older name":  func(h http.Header) { h.Set("SGX-TCB-Info-Issuer-Chain", percent(want.TCBInfoChain)) },
 		"in lower case":   func(h http.Header) { h["tcb-info-issuer-chain"] = []string{percent(want.TCBInfoChain)} },
 		"as Intel has it": func(h http.Header) { h["TCB-Info-Issuer-Chain"] = []string{percent(want.TCBInfoChain)} },
@@ -347,7 +356,10 @@ func TestFaultsOfServices(t *testing.T) {
 		kind   string
 		want   string
 	}{
-		{"404", tcb, status(404), unreachable, "expected status 200, got 404, which says that the service knows nothing"},
+		{"404", tcb, status(404), unreachable, "expected status 200, got 404, which says that the service knows nothing of this FMSPC"},
+		{"404 of a CA", pckCRL, status(404), unreachable, "expected status 200, got 404, which says that the service knows nothing of this CA"},
+		{"404 of what all platforms share", identity, status(404), unreachable, "/identity: expected status 200, got 404."},
+		{"404 of the root's list", rootCRL, status(404), unreachable, "/rootcacrl: expected status 200, got 404."},
 		{"500", identity, status(500), unreachable, "expected status 200, got 500"},
 		{"204", pckCRL, status(204), unreachable, "expected status 200, got 204"},
 		{"461 of a PCCS", pckCRL, status(461), unreachable, "this PCCS has nothing"},
@@ -385,7 +397,7 @@ func TestFaultsOfServices(t *testing.T) {
 			p := newPCCS(t, c)
 			p.before = at(tt.path, tt.answer)
 			got, err := open(t, p.URL, collateral.Options{}).Get(t.Context(), target2026)
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
+			if err == nil || !strings.Contains(err.Error()+".", tt.want) { // a full stop is the end
 				t.Fatalf("error is %v, want one with %q", err, tt.want)
 			}
 			var answer *collateral.AnswerError

@@ -141,9 +141,11 @@ func TestOlderListHidesNoRevocation(t *testing.T) {
 	}
 }
 
-// The early channel is ahead of the standard one. Who saw the early one is not served the standard one again.
+func evaluation19(d *simtee.Design) { d.TCBInfo.Evaluation, d.QEIdentity.Evaluation = 19, 19 }
+
+// Who saw an evaluation is not served the one before it again by the same channel.
 func TestOlderEvaluation(t *testing.T) {
-	ahead := platform(t, bootTime, func(d *simtee.Design) { d.TCBInfo.Evaluation = 19 })
+	ahead := platform(t, bootTime, evaluation19)
 	p := newPCCS(t, ahead.Collateral())
 	options := collateral.Options{Root: rootOf(t, ahead), Cache: cacheAt(t, t.TempDir()), Now: func() time.Time { return bootTime }, Update: collateral.Early}
 	target := collateral.Target{FMSPC: [6]byte{'S', 'I', 'M'}, CA: quote.PlatformCA}
@@ -152,12 +154,65 @@ func TestOlderEvaluation(t *testing.T) {
 	}
 	p.serve(platform(t, bootTime).Collateral())
 	_, err := open(t, p.URL, options).Fetch(t.Context(), target)
-	rollback(t, err, "tcb_info/53494d000000")
+	rollback(t, err, "tcb_info/early/53494d000000")
+}
+
+// The early channel is ahead of the standard one. Who saw the early one is still served the standard one, with a cache and without, and
+// nothing of the early one gets into it; lists are the same for both, so that the newer ones that the early answer had stand in.
+func TestChannels(t *testing.T) {
+	early, standard := platform(t, bootTime.Add(24*time.Hour), evaluation19), platform(t, bootTime)
+	now := bootTime.Add(25 * time.Hour)
+	target := collateral.Target{FMSPC: [6]byte{'S', 'I', 'M'}, CA: quote.PlatformCA}
+	p := newPCCS(t, early.Collateral())
+	options := collateral.Options{Root: rootOf(t, early), Cache: cacheAt(t, t.TempDir()), Now: func() time.Time { return now }, Update: collateral.Early}
+	if _, err := open(t, p.URL, options).Fetch(t.Context(), target); err != nil {
+		t.Fatal(err)
+	}
+	for _, update := range []collateral.Update{collateral.Standard, ""} {
+		options.Update = update
+		p.serve(standard.Collateral())
+		_, err := open(t, p.URL, options).Fetch(t.Context(), target)
+		rollback(t, err, "crl/platform")
+		want, lists := standard.Collateral(), early.Collateral()
+		want.PCKCRL, want.PCKCRLChain, want.RootCRL = lists.PCKCRL, lists.PCKCRLChain, lists.RootCRL
+		got, err := open(t, p.URL, options).Get(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, got, want)
+		p.serve(want)
+		if _, err := open(t, p.URL, options).Fetch(t.Context(), target); err != nil {
+			t.Errorf("update %q after the early channel: %v", update, err)
+		}
+	}
+	// And the early one is not served the standard one.
+	options.Update = collateral.Early
+	_, err := open(t, p.URL, options).Fetch(t.Context(), target)
+	rollback(t, err, "tcb_info/early/53494d000000")
+}
+
+// dev tee --pcs serves at an address that is not Intel's, so that it is asked as a PCCS is.
+func TestPCSAtAnAddress(t *testing.T) {
+	p := platform(t, bootTime)
+	server := httptest.NewServer(p.PCS())
+	defer server.Close()
+	options := collateral.Options{Root: rootOf(t, p), Now: func() time.Time { return bootTime }}
+	got, err := open(t, server.URL, options).Get(t.Context(), collateral.Target{FMSPC: [6]byte{'S', 'I', 'M'}, CA: quote.PlatformCA})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, got, p.Collateral())
 }
 
 // The node of a service that is asked about another platform is a day behind with what all platforms share. What is kept for the first
 // platform stands in, and nothing but that.
 func TestNewestOfWhatIsShared(t *testing.T) {
+	for name, cache := range map[string]*collateral.Cache{"cache": cacheAt(t, t.TempDir()), "memory": nil} {
+		t.Run(name, func(t *testing.T) { newestOfWhatIsShared(t, cache) })
+	}
+}
+
+func newestOfWhatIsShared(t *testing.T, cache *collateral.Cache) {
 	first := platform(t, bootTime.Add(24*time.Hour))
 	second := platform(t, bootTime, simtee.ProcessorCA, func(d *simtee.Design) {
 		d.SGX.FMSPC, d.TCBInfo.FMSPC = []byte{1, 2, 3, 4, 5, 6}, "010203040506"
@@ -166,14 +221,15 @@ func TestNewestOfWhatIsShared(t *testing.T) {
 	p := newPCCS(t, first.Collateral())
 	var notes []string
 	options := collateral.Options{
-		Root: rootOf(t, first), Cache: cacheAt(t, t.TempDir()), Now: func() time.Time { return now }, Note: func(text string) { notes = append(notes, text) },
+		Root: rootOf(t, first), Cache: cache, Now: func() time.Time { return now }, Note: func(text string) { notes = append(notes, text) },
 	}
-	if _, err := open(t, p.URL, options).Get(t.Context(), collateral.Target{FMSPC: [6]byte{'S', 'I', 'M'}, CA: quote.PlatformCA}); err != nil {
+	source := open(t, p.URL, options)
+	if _, err := source.Get(t.Context(), collateral.Target{FMSPC: [6]byte{'S', 'I', 'M'}, CA: quote.PlatformCA}); err != nil {
 		t.Fatal(err)
 	}
 	p.serve(second.Collateral())
 	target := collateral.Target{FMSPC: [6]byte{1, 2, 3, 4, 5, 6}, CA: quote.ProcessorCA}
-	got, err := open(t, p.URL, options).Get(t.Context(), target)
+	got, err := source.Get(t.Context(), target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,9 +239,12 @@ func TestNewestOfWhatIsShared(t *testing.T) {
 	if len(notes) != 1 || !strings.Contains(notes[0], "older qe_identity, root_ca_crl than was seen") {
 		t.Errorf("notes are %q, want one about both", notes)
 	}
+	if cache == nil {
+		return
+	}
 	// It is kept as it was put together.
 	p.Close()
-	if got, err = open(t, p.URL, options).Get(t.Context(), target); err != nil {
+	if got, err = source.Get(t.Context(), target); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, got, want)

@@ -23,7 +23,7 @@ var ErrState = errors.New("what was seen of collateral")
 
 // RollbackError is a verdict: genuine collateral, or the clock, is older than what was seen before.
 type RollbackError struct {
-	What string // such as "tcb_info/90c06f000000", "crl/platform" or "clock"
+	What string // such as "tcb_info/standard/90c06f000000", "qe_identity/default", "crl/platform" or "clock"
 	Got  string
 	Seen string
 }
@@ -35,7 +35,7 @@ func (e *RollbackError) Error() string {
 const (
 	stateFormat = "boardroom-collateral-seen/v1"
 	maxState    = 1 << 20 // bytes
-	// maxDocuments bounds how much is remembered under one root. Intel has some dozens of FMSPCs. Nothing is forgotten to make room,
+	// maxDocuments bounds how much is remembered under one root. Intel has some dozens of FMSPCs, and there are three channels. Nothing is forgotten to make room,
 	// because that would be a way to make it be forgotten.
 	maxDocuments = 4096
 )
@@ -46,6 +46,8 @@ type state struct {
 	// Documents are named as in RollbackError.What.
 	Documents map[string]observation `json:"documents"`
 }
+
+func newState() state { return state{Format: stateFormat, Documents: map[string]observation{}} }
 
 // observation is the newest of one document. Date and number are apart: each only grows.
 type observation struct {
@@ -92,7 +94,7 @@ func (n *number) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-var documentName = regexp.MustCompile(`^(tcb_info/[0-9a-f]{12}|qe_identity|crl/(root|platform|processor))$`)
+var documentName = regexp.MustCompile(`^(tcb_info/(early|standard|default)/[0-9a-f]{12}|qe_identity/(early|standard|default)|crl/(root|platform|processor))$`)
 
 // parseState reads the file of a state, strictly.
 func parseState(data []byte) (state, error) {
@@ -134,9 +136,12 @@ type part struct {
 	quote.Issue
 }
 
-func partsOf(f quote.Facts) []part {
+// partsOf names documents by the channel that was asked for: the early one is ahead of the standard one for months, and who saw it would
+// refuse the other. Revocation lists have no channels.
+func partsOf(update Update, f quote.Facts) []part {
 	return []part{
-		{fmt.Sprintf("tcb_info/%x", f.FMSPC), f.TCBInfo}, {"qe_identity", f.QEIdentity}, {"crl/" + f.CA, f.PCKCRL}, {"crl/root", f.RootCRL},
+		{fmt.Sprintf("tcb_info/%s/%x", update.channel(), f.FMSPC), f.TCBInfo}, {"qe_identity/" + update.channel(), f.QEIdentity},
+		{"crl/" + f.CA, f.PCKCRL}, {"crl/root", f.RootCRL},
 	}
 }
 
@@ -147,8 +152,8 @@ func rootName(root quote.TrustRoot) string {
 }
 
 // refuses returns a RollbackError if a part of collateral is older than what was seen of it.
-func (s state) refuses(f quote.Facts) error {
-	for _, p := range partsOf(f) {
+func (s state) refuses(update Update, f quote.Facts) error {
+	for _, p := range partsOf(update, f) {
 		seen, is := s.Documents[p.name]
 		if !is {
 			continue
@@ -164,9 +169,9 @@ func (s state) refuses(f quote.Facts) error {
 }
 
 // add raises what was seen to what collateral has, and reports whether that changed anything.
-func (s state) add(f quote.Facts) bool {
+func (s state) add(update Update, f quote.Facts) bool {
 	changed := false
-	for _, p := range partsOf(f) {
+	for _, p := range partsOf(update, f) {
 		seen, is := s.Documents[p.name]
 		if !is || p.Number.Cmp(seen.Number.Int) > 0 || p.Issued.After(seen.Issued.Time) {
 			s.Documents[p.name] = observation{instant{p.Issued.UTC()}, number{p.Number}}
@@ -203,7 +208,7 @@ func (c *Cache) readState(root quote.TrustRoot) (state, error) {
 	defer dir.Close()
 	data, err := readFile(dir, name, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
-		return state{Format: stateFormat, Documents: map[string]observation{}}, nil
+		return newState(), nil
 	}
 	if err != nil {
 		return fault(err)
@@ -216,7 +221,7 @@ func (c *Cache) readState(root quote.TrustRoot) (state, error) {
 }
 
 // advance refuses verified collateral that is older than what was seen under its root, and otherwise remembers it.
-func (c *Cache) advance(ctx context.Context, root quote.TrustRoot, f quote.Facts) error {
+func (c *Cache) advance(ctx context.Context, root quote.TrustRoot, update Update, f quote.Facts) error {
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrState, err)
@@ -226,10 +231,10 @@ func (c *Cache) advance(ctx context.Context, root quote.TrustRoot, f quote.Facts
 	if err != nil {
 		return err
 	}
-	if err := s.refuses(f); err != nil {
+	if err := s.refuses(update, f); err != nil {
 		return err
 	}
-	if !s.add(f) {
+	if !s.add(update, f) {
 		return nil
 	}
 	if len(s.Documents) > maxDocuments {
@@ -252,8 +257,8 @@ func (c *Cache) Floor(root quote.TrustRoot) (time.Time, error) {
 }
 
 // checkClock refuses a clock that shows a time before what was issued already.
-func (c *Cache) checkClock(root quote.TrustRoot, now time.Time) error {
-	floor, err := c.Floor(root)
+func checkClock(r record, root quote.TrustRoot, now time.Time) error {
+	floor, err := r.Floor(root)
 	if err != nil {
 		return err
 	}

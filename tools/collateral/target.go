@@ -13,18 +13,21 @@ type Target struct {
 	CA    string  // that issued the PCK certificate: quote.PlatformCA or quote.ProcessorCA
 }
 
-// ParseTarget reads an FMSPC of 12 hex digits and the name of a CA, platform or processor.
-func ParseTarget(fmspc, ca string) (Target, error) {
-	t := Target{CA: ca}
-	raw, err := hex.DecodeString(fmspc)
-	if err != nil || len(raw) != len(t.FMSPC) {
-		return Target{}, fmt.Errorf("FMSPC: expected 12 hexadecimal digits, got %.40q", fmspc)
+// ParseFMSPC reads an FMSPC of 12 hex digits.
+func ParseFMSPC(text string) (fmspc [6]byte, err error) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(fmspc) {
+		return fmspc, fmt.Errorf("expected 12 hexadecimal digits, got %.40q", text)
 	}
-	copy(t.FMSPC[:], raw)
-	if ca != quote.PlatformCA && ca != quote.ProcessorCA {
-		return Target{}, fmt.Errorf("CA: expected %s or %s, got %.40q", quote.PlatformCA, quote.ProcessorCA, ca)
+	return [6]byte(raw), nil
+}
+
+// ParseCA reads the name of a CA that issues PCK certificates, platform or processor.
+func ParseCA(text string) (string, error) {
+	if text != quote.PlatformCA && text != quote.ProcessorCA {
+		return "", fmt.Errorf("expected %s or %s, got %.40q", quote.PlatformCA, quote.ProcessorCA, text)
 	}
-	return t, nil
+	return text, nil
 }
 
 // Check refuses verified collateral that is about something else. The error names the member.

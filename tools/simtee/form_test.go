@@ -259,6 +259,7 @@ func TestPCS(t *testing.T) {
 		{processor.PCS(), "/sgx/certification/v4/pckcrl?ca=processor&encoding=der", 200, "SGX-PCK-CRL-Issuer-Chain",
 			processor.Collateral().PCKCRLChain, processor.Collateral().PCKCRL},
 		{p.PCS(), "/IntelSGXRootCA.der", 200, "", nil, c.RootCRL},
+		{p.PCS(), "/sgx/certification/v4/rootcacrl", 200, "", nil, []byte(hex.EncodeToString(c.RootCRL))},
 		{p.PCCS(), "/sgx/certification/v4/rootcacrl", 200, "", nil, []byte(hex.EncodeToString(c.RootCRL))},
 		{p.PCCS(), "/sgx/certification/v4/pckcrl?ca=platform", 200, "SGX-PCK-CRL-Issuer-Chain", c.PCKCRLChain, []byte(hex.EncodeToString(c.PCKCRL))},
 		{p.PCCS(), "/sgx/certification/v4/pckcrl?ca=platform&encoding=der", 200, "SGX-PCK-CRL-Issuer-Chain", c.PCKCRLChain, c.PCKCRL},

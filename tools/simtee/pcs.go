@@ -17,14 +17,15 @@ const (
 	pathQEIdentity = "/tdx/certification/v4/qe/identity"
 	pathPCKCRL     = "/sgx/certification/v4/pckcrl"
 	pathRootCRL    = "/IntelSGXRootCA.der"               // on certificates.trustedservices.intel.com, which has no API
-	pathPCCSRoot   = "/sgx/certification/v4/rootcacrl"   // PCCS only
+	pathPCCSRoot   = "/sgx/certification/v4/rootcacrl"   // of a PCCS; Intel's PCS has it elsewhere only
 	chainTCB       = "TCB-Info-Issuer-Chain"             // headers
 	chainIdentity  = "SGX-Enclave-Identity-Issuer-Chain" //
 	chainPCKCRL    = "SGX-PCK-CRL-Issuer-Chain"          //
 )
 
 // PCS serves the platform's collateral as Intel's PCS does, API version 4, and the root's revocation list, which is on another
-// host of Intel's. A family or CA of another platform is not found.
+// host of Intel's. It is also where a PCCS has it, as hex text, because a client takes any address but Intel's for one of a PCCS. A
+// family or CA of another platform is not found.
 func (p *Platform) PCS() http.Handler {
 	mux := http.NewServeMux()
 	p.serveDocuments(mux)
@@ -43,6 +44,7 @@ func (p *Platform) PCS() http.Handler {
 		w.Header().Set("Content-Type", "application/pkix-crl")
 		w.Write(p.collateral.RootCRL)
 	})
+	p.servePCCSRoot(mux)
 	return mux
 }
 
@@ -57,11 +59,15 @@ func (p *Platform) PCCS() http.Handler {
 		}
 		p.servePCKCRL(w, r, "text/html; charset=utf-8", []byte(hex.EncodeToString(p.collateral.PCKCRL)))
 	})
+	p.servePCCSRoot(mux)
+	return mux
+}
+
+func (p *Platform) servePCCSRoot(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+pathPCCSRoot, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Write([]byte(hex.EncodeToString(p.collateral.RootCRL)))
 	})
-	return mux
 }
 
 func (p *Platform) serveDocuments(mux *http.ServeMux) {

@@ -41,7 +41,7 @@ func collateralCommand() *cli.Command {
 					&cli.StringFlag{Name: "to", Usage: "write the bundle `FILE`, or into the folder DIR: one that is there and empty, or a name that ends with /"},
 					&cli.StringFlag{Name: "at", Usage: "verify for the time `TIME`, as in 2026-04-24T02:37:51Z (default: now)"},
 					&cli.StringFlag{Name: "trust-root", Usage: "trust the root certificate in the PEM `FILE` instead of Intel's; what it vouches for is SIMULATED"},
-					&cli.StringFlag{Name: "cache", Usage: "remember in `DIR` what was seen (default: boardroom/collateral in the user's cache folder; none with --at)"},
+					&cli.StringFlag{Name: "cache", Usage: "remember in `DIR` what was seen (default: boardroom/collateral in the user's cache folder; none with --at or a --trust-root)"},
 					&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "give up after `DURATION`"},
 					cmdline.OutputFlag(),
 				},
@@ -98,6 +98,10 @@ func collateralFetch(c *cli.Context) error {
 	if c.Duration("timeout") <= 0 {
 		return flagError("timeout", fmt.Errorf("expected more than nothing, got %s", c.Duration("timeout")))
 	}
+	update, err := collateral.ParseUpdate(c.String("update"))
+	if err != nil {
+		return flagError("update", err)
+	}
 	target, err := fetchTarget(c)
 	if err != nil {
 		return err
@@ -106,15 +110,18 @@ func collateralFetch(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cache, err := collateralCache(c)
-	if err != nil {
-		return err
+	var cache *collateral.Cache
+	// What is simulated leaves no trace that nobody asked for.
+	if c.IsSet("cache") || !root.Simulated() {
+		if cache, err = collateralCache(c); err != nil {
+			return err
+		}
 	}
 	source, err := collateral.Open(c.String("from"), collateral.Options{
-		Root: root, Cache: cache, Update: collateral.Update(c.String("update")), Now: func() time.Time { return at }, Note: note(c),
+		Root: root, Cache: cache, Update: update, Now: func() time.Time { return at }, Note: note(c),
 	})
 	if err != nil {
-		return cmdline.Usage(err)
+		return flagError("from", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(c.Context, c.Duration("timeout"), fmt.Errorf("gave up after %s", c.Duration("timeout")))
 	defer cancel()
@@ -150,8 +157,15 @@ func fetchTarget(c *cli.Context) (collateral.Target, error) {
 		if !c.IsSet("fmspc") || !c.IsSet("ca") {
 			return collateral.Target{}, flagError("quote", errors.New("expected a quote, or --fmspc and --ca, got neither"))
 		}
-		target, err := collateral.ParseTarget(c.String("fmspc"), c.String("ca"))
-		return target, cmdline.Usage(err)
+		fmspc, err := collateral.ParseFMSPC(c.String("fmspc"))
+		if err != nil {
+			return collateral.Target{}, flagError("fmspc", err)
+		}
+		ca, err := collateral.ParseCA(c.String("ca"))
+		if err != nil {
+			return collateral.Target{}, flagError("ca", err)
+		}
+		return collateral.Target{FMSPC: fmspc, CA: ca}, nil
 	}
 	if c.IsSet("fmspc") || c.IsSet("ca") {
 		return collateral.Target{}, flagError("quote", errors.New("expected either a quote or --fmspc and --ca, got both"))
@@ -259,13 +273,28 @@ func collateralShow(c *cli.Context) error {
 	}
 	found, err := read(path)
 	if err != nil {
-		return err
+		return shownFault(err)
+	}
+	if len(collateral.Files(found)) == 0 {
+		return cmdline.Refused(fmt.Errorf("%s: expected files of collateral, such as tcb_info.json, got a folder without any", path))
 	}
 	contents, err := collateral.Inspect(found)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return cmdline.Refused(fmt.Errorf("%s: %w", path, err))
 	}
 	return cmdline.Print(c, shownContents{contents})
+}
+
+// shownFault gives a fault of reading collateral that is judged its exit code, as fileFault: what can not be collateral is refused.
+func shownFault(err error) error {
+	var (
+		bundle *collateral.BundleError
+		size   *collateral.SizeError
+	)
+	if errors.As(err, &bundle) || errors.As(err, &size) {
+		return cmdline.Refused(err)
+	}
+	return err
 }
 
 // printContents prints what collateral says of itself, one line for each part.

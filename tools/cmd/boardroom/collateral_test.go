@@ -2,14 +2,19 @@ package main
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/boardroom-tee/boardroom/tools/cmdline"
+	"github.com/boardroom-tee/boardroom/tools/collateral"
 )
 
 // genuineCollateral copies a quote with its collateral, out of the test data of package collateral: genuine NAME DIR.
@@ -56,4 +61,16 @@ func servePCCS(ts *testscript.TestScript, neg bool, args []string) {
 	server := httptest.NewServer(mux)
 	ts.Defer(server.Close)
 	ts.Setenv("PCCS", server.URL)
+}
+
+// What is too large to be collateral is refused, and what can not be read is not.
+func TestShownFault(t *testing.T) {
+	for want, err := range map[int]error{
+		cmdline.ExitRefused: fmt.Errorf("collateral: %w", &collateral.SizeError{Name: "tcb_info.json", Limit: collateral.MaxMember}),
+		cmdline.ExitUnknown: fmt.Errorf("collateral: %w", os.ErrPermission),
+	} {
+		if code := cmdline.ExitCode(shownFault(err)); code != want {
+			t.Errorf("%v: exit code %d, want %d", err, code, want)
+		}
+	}
 }
