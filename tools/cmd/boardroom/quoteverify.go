@@ -28,6 +28,7 @@ import (
 func verifyFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "collateral", Usage: "take collateral from `PLACE`: a directory, a bundle, or the address of a PCS or PCCS (default: Intel's PCS)"},
+		&cli.StringFlag{Name: "update", Usage: "ask for the `CHANNEL` of TCB recovery, early or standard (default: the service's)"},
 		&cli.StringFlag{Name: "cache", Usage: "keep collateral in `DIR`, and refuse what is older than was seen (default: boardroom/collateral in the user's cache folder; none with --at or a --trust-root)"},
 		&cli.BoolFlag{Name: "offline", Usage: "open no connection; collateral comes from files or the cache"},
 		&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "give up on a service after `DURATION`"},
@@ -231,11 +232,14 @@ func (noTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil
 
 // openCollateral finds the place, and lets the cache's memory into the policy.
 func openCollateral(c *cli.Context, root quote.TrustRoot, r *appraisal.Request) (*collateral.Source, error) {
-	options := collateral.Options{Root: root, Now: func() time.Time { return r.At }, Note: note(c)}
+	update, err := collateral.ParseUpdate(c.String("update"))
+	if err != nil {
+		return nil, flagError("update", err)
+	}
+	options := collateral.Options{Root: root, Update: update, Now: func() time.Time { return r.At }, Note: note(c)}
 	if c.Bool("offline") {
 		options.Transport = noTransport{}
 	}
-	var err error
 	// What is simulated leaves no trace that nobody asked for.
 	if c.IsSet("cache") || !root.Simulated() {
 		if options.Cache, err = collateralCache(c); err != nil {
