@@ -32,6 +32,18 @@ func Appraise(r Request) Report {
 	return newReport(result, a)
 }
 
+// matched returns the number of the first expectation of which a set holds in full, from 1, or zero.
+func (a *appraiser) matched() int {
+	for i, e := range a.request.Expect {
+		for _, set := range e.sets {
+			if _, failures := a.compareSet(set); failures == 0 {
+				return i + 1
+			}
+		}
+	}
+	return 0
+}
+
 // appraiser collects checks and what they prove.
 type appraiser struct {
 	request *Request

@@ -18,7 +18,11 @@ type Report struct {
 	Measurements *Measurements `json:"measurements"` // nil: there is no quote that could be parsed
 	EventLog     *EventLog     `json:"event_log"`    // nil: none came, or it could not be read
 	Platform     *Platform     `json:"platform"`     // nil: the PCK certificate could not be read
+	matched      int           // number of the expectation that holds, from 1; zero: none
 }
+
+// Matched returns the index in [Request].Expect of the first that holds in full. Only for what is accepted is there one.
+func (r Report) Matched() (index int, ok bool) { return r.matched - 1, r.Accepted && r.matched > 0 }
 
 // Measurements is what the quote reports of the TD, in lower-case hexadecimal, each field in the byte order of the report.
 type Measurements struct {
@@ -63,6 +67,9 @@ func newReport(r quote.Result, a *appraiser) Report {
 		Checks: append(append([]quote.Check{}, r.Checks...), a.checks...), EventLog: a.log,
 	}
 	report.Accepted = report.Accepted && len(report.Failures()) == 0
+	if report.Accepted {
+		report.matched = a.matched()
+	}
 	if report.AdvisoryIDs == nil {
 		report.AdvisoryIDs = []string{}
 	}

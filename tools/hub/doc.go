@@ -8,13 +8,15 @@
 //
 // A registration is accepted when all of this holds: the message is of its form; it has the HMAC of the shared secret, if the
 // hub has one; its nonce was issued here, is unexpired and never used before; its time is near the hub's; the evidence is
-// bound to nonce and claims; the key in the claims signed the addresses; no other key holds the id; and the [Appraiser]
+// bound to nonce and claims; the key in the claims signed the addresses and, if the agent appraised a hub, this hub's key, which a hub
+// that verifies requires; no other key holds the id; and the [Appraiser]
 // accepts the evidence. With reference values the appraiser is [Verifying], without it is [RefuseAll], so that a hub accepts
 // nobody. The answer is a receipt, signed with the hub's key: package registration describes how an agent knows that this is the
 // hub that it appraised.
 //
-// An agent is judged again at each renewal and, with a nonce of the hub's, at the attestation port that it registered. Who fails
-// either is not asked until a check at that port finds it good, and is removed if none does for some minutes.
+// An agent is judged again at each renewal and, with a nonce of the hub's, at the attestation port that it registered. Who is refused
+// at the one or does not pass the other is not asked until a check at that port finds it good, and is removed if none does for some
+// minutes. A renewal that could not be judged, for want of collateral, renews nothing and is no failure.
 //
 // With [Options].InsecureAcceptUnverified the appraisal is left out, and evidence may be missing. Everything else still holds.
 // Such a hub says so in its log, in every listing and in every answer, and it is for development only.

@@ -43,6 +43,7 @@ type Hub struct {
 	appraiser Appraiser
 	identity  agent.Identity
 	insecure  bool
+	verifies  bool // was given an appraiser
 	shared    secret.Text
 	client    *http.Client
 	now       func() time.Time
@@ -71,6 +72,7 @@ func New(o Options) (*Hub, error) {
 		appraiser:   o.Appraiser,
 		identity:    o.Identity,
 		insecure:    o.InsecureAcceptUnverified,
+		verifies:    o.Appraiser != nil,
 		shared:      o.Shared,
 		client:      o.Client,
 		now:         o.Now,

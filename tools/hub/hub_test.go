@@ -171,12 +171,14 @@ type simAgent struct {
 	attest func(nonce string) (evidence.Evidence, error)
 	// reply answers chat completions; nil echoes.
 	reply http.HandlerFunc
+	// hub is the key of the hub that the agent means; empty: it appraised none.
+	hub string
 	// change spoils what the agent signs of an exchange.
 	change func(*registration.Exchange)
 }
 
 func (h *testHub) agent(id, kind string, seed byte) *simAgent {
-	a := &simAgent{h: h, id: id, kind: kind, key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))}
+	a := &simAgent{h: h, id: id, kind: kind, key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)), hub: evidence.EncodeKey(h.identity.Public)}
 	h.net[a.host()] = a.serve
 	return a
 }
@@ -222,7 +224,7 @@ func (a *simAgent) compose(c evidence.Claims, e *evidence.Evidence) registration
 	if e == nil {
 		reason = "no dstack guest agent"
 	}
-	s := registration.Statement{Claims: c, Model: "model/" + a.kind, Endpoints: a.endpoints()}
+	s := registration.Statement{Claims: c, Model: "model/" + a.kind, Endpoints: a.endpoints(), HubPublicKey: a.hub}
 	m, err := registration.Compose(s, e, reason, func(d []byte) []byte { return ed25519.Sign(a.key, d) }, a.shared)
 	if err != nil {
 		a.h.t.Fatal(err)

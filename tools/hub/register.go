@@ -10,6 +10,7 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/agent"
 	"github.com/boardroom-tee/boardroom/tools/agent/registration"
 	"github.com/boardroom-tee/boardroom/tools/agent/web"
+	"github.com/boardroom-tee/boardroom/tools/evidence"
 )
 
 func (h *Hub) issueNonce(w http.ResponseWriter, _ *http.Request) {
@@ -90,8 +91,11 @@ func (h *Hub) admit(ctx context.Context, m registration.Message) (found Appraisa
 	}
 	found, d := h.judge(ctx, m)
 	if d != nil {
-		// The holder of the registered key had its say; what was good before does not outlive it.
-		h.registry.failed(h.now(), m.Claims, d.reason)
+		// The holder of the registered key had its say; what was good before does not outlive it. An outage says nothing about the agent,
+		// which is checked and expires as before.
+		if d.status == http.StatusForbidden {
+			h.registry.failed(h.now(), m.Claims, d.reason)
+		}
 		return Appraisal{}, time.Time{}, d
 	}
 	expires, err := h.registry.put(h.now(), m.Statement, m.Evidence != nil, found)
@@ -120,10 +124,30 @@ func (h *Hub) authenticate(m registration.Message) *denial {
 	if err := m.CheckSignature(); err != nil {
 		return deny("bad_signature", err)
 	}
+	if err := h.meant(m); err != nil {
+		return deny("wrong_hub", err)
+	}
 	if agent.ReservedType(m.Claims.AgentType) {
 		return deny("bad_type", fmt.Errorf("no agent has the type %q", m.Claims.AgentType))
 	}
 	return nil
+}
+
+// meant returns an error unless the message is for this hub: who stands between an agent and another hub can show the agent this
+// hub's nonce and bring what the agent makes of it here. Only a hub that verifies asks that evidence names a hub at all.
+func (h *Hub) meant(m registration.Message) error {
+	own := evidence.EncodeKey(h.identity.Public)
+	switch {
+	case m.HubPublicKey == own:
+		return nil
+	case m.HubPublicKey != "":
+		return fmt.Errorf("hub_public_key: want the key of this hub, %s, got %s: the registration is meant for another hub", own, m.HubPublicKey)
+	case h.verifies && m.Evidence != nil:
+		return fmt.Errorf("hub_public_key: want the key of this hub, %s, got none: a hub that verifies takes evidence only of an agent that "+
+			"has appraised it (AGENT_HUB_REFERENCE_VALUES)", own)
+	default:
+		return nil
+	}
 }
 
 // judge has the evidence appraised, or decides whether it may be missing.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/boardroom-tee/boardroom/tools/agent/registration"
 	"github.com/boardroom-tee/boardroom/tools/agent/secret"
+	"github.com/boardroom-tee/boardroom/tools/agent/web"
 	"github.com/boardroom-tee/boardroom/tools/evidence"
 	"github.com/boardroom-tee/boardroom/tools/evidence/nonce"
 )
@@ -191,6 +193,51 @@ func TestRegistrationChecks(t *testing.T) {
 		}
 		if l := h.listing(); len(l.Agents) != 0 {
 			t.Errorf("%s: listed %+v", name, l)
+		}
+	}
+}
+
+// TestRegistrationNamesTheHub: who stands between an agent and its hub can not bring the agent's message to another hub, and can not
+// harm an agent's registration there by trying.
+func TestRegistrationNamesTheHub(t *testing.T) {
+	other := evidence.EncodeKey(bytes.Repeat([]byte{7}, 32))
+	for name, c := range map[string]struct {
+		options func(*Options)
+		hub     string
+		bare    bool
+		status  int
+		code    string
+	}{
+		"another hub at one that verifies":          {verifying, other, false, 403, "wrong_hub"},
+		"no hub at one that verifies":               {verifying, "", false, 403, "wrong_hub"},
+		"no evidence and no hub":                    {verifying, "", true, 403, "no_evidence"},
+		"another hub at an insecure one":            {insecure, other, false, 403, "wrong_hub"},
+		"another hub at an insecure one, no quote":  {insecure, other, true, 403, "wrong_hub"},
+		"no hub at an insecure one":                 {insecure, "", false, 201, ""},
+		"no hub at one without reference values":    {nil, "", false, 403, "refused"},
+		"another hub at one without such, no quote": {nil, other, true, 403, "wrong_hub"},
+	} {
+		h := newHub(t, c.options)
+		a := h.agent("finance-acme", "finance", 1)
+		a.hub = c.hub
+		message := a.message
+		if c.bare {
+			message = a.bare
+		}
+		if status, code := h.post(message()); status != c.status || code != c.code {
+			t.Errorf("%s: %d %s, want %d %s", name, status, code, c.status, c.code)
+		}
+	}
+	h := newHub(t, verifying)
+	a := h.agent("finance-acme", "finance", 1)
+	a.register()
+	for _, a.hub = range []string{other, ""} {
+		var e web.ErrorBody
+		if status := h.do("POST", "/v1/agents", text(t, a.message()), &e); status != 403 || !strings.Contains(e.Error.Message, "hub_public_key: want the key of this hub") {
+			t.Errorf("renewal for %q: %d %+v", a.hub, status, e)
+		}
+		if len(h.liveAgents()) != 1 {
+			t.Errorf("a registration for %q took the agent down", a.hub)
 		}
 	}
 }

@@ -170,7 +170,7 @@ func (r *registry) checked(now time.Time, checked member, found Appraisal, failu
 	m.fail(now, failure.Error())
 }
 
-// failed records that an agent's own renewal did not pass: it is not asked until a check finds it good.
+// failed records that an agent's own renewal was refused: it is not asked until a check finds it good.
 func (r *registry) failed(now time.Time, c evidence.Claims, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

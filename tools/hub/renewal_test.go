@@ -2,8 +2,10 @@ package hub
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/boardroom-tee/boardroom/tools/agent/registration"
 	"github.com/boardroom-tee/boardroom/tools/evidence"
@@ -12,8 +14,8 @@ import (
 // TestFailingRenewalEndsAsking is attack 61: what was good once is not good for as long as a registration lasts.
 func TestFailingRenewalEndsAsking(t *testing.T) {
 	for name, failure := range map[string]error{
-		"refused":        &Refusal{"tcb.status", "want UpToDate, got OutOfDate"},
-		"could not tell": errors.New("collateral: nobody answers"),
+		"refused": &Refusal{"tcb.status", "want UpToDate, got OutOfDate"},
+		"wrapped": fmt.Errorf("step: %w", &Refusal{"bad_quote", "no"}),
 	} {
 		var verdict error
 		h := newHub(t, func(o *Options) {
@@ -42,6 +44,28 @@ func TestFailingRenewalEndsAsking(t *testing.T) {
 		if len(h.liveAgents()) != 0 {
 			t.Errorf("%s: an older check cleared the failure", name)
 		}
+	}
+}
+
+// TestUndecidedRenewalIsNoFailure: an outage of the collateral service takes no agent down at once, and renews none either.
+func TestUndecidedRenewalIsNoFailure(t *testing.T) {
+	var verdict error
+	h := newHub(t, func(o *Options) {
+		o.Appraiser = appraise(func(evidence.Evidence) (Appraisal, error) { return Appraisal{Verified: true}, verdict })
+	})
+	a := h.agent("finance-acme", "finance", 1)
+	a.register()
+	h.clock = h.clock.Add(registrationTTL - time.Second)
+	verdict = errors.New("collateral: nobody answers")
+	if status, code := h.post(a.message()); status != 503 || code != "appraisal_failed" {
+		t.Fatalf("%d %s, want 503 appraisal_failed", status, code)
+	}
+	if l := h.listing(); len(l.Agents) != 1 || !l.Agents[0].Live || l.Agents[0].Failure != "" {
+		t.Errorf("listing %+v", l)
+	}
+	h.clock = h.clock.Add(time.Second)
+	if l := h.listing(); len(l.Agents) != 0 {
+		t.Errorf("renewed all the same: %+v", l)
 	}
 }
 

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // MaxDepth is the deepest nesting of arrays and objects that is read.
@@ -33,10 +36,17 @@ func (e *Error) Error() string {
 // Unmarshal decodes exactly one JSON value into v, a non-nil pointer. Struct fields are matched by their exact "json"
 // names; a member without a field is refused, as are the offences the package comment lists. Types that implement
 // [json.Unmarshaler] receive their value after the checks that do not depend on types. Every refusal is an [*Error].
+//
+// Any other error is the program's, whatever the document is: v is no non-nil pointer, a map has keys that are not plain strings, two
+// fields have one name, or an interface in v already holds a pointer.
 func Unmarshal(data []byte, v any) error {
-	target := reflect.ValueOf(v)
-	if target.Kind() != reflect.Pointer || target.IsNil() {
+	to := reflect.ValueOf(v)
+	if to.Kind() != reflect.Pointer || to.IsNil() {
 		return fmt.Errorf("strictjson: decode into %T: want a non-nil pointer", v)
+	}
+	w := walker{data: data, types: make(map[reflect.Type]*structure)}
+	if err := errors.Join(w.learn(to.Type().Elem()), make(targets).check(to.Elem())); err != nil {
+		return fmt.Errorf("strictjson: decode into %T: %w", v, err)
 	}
 	if !utf8.Valid(data) {
 		return &Error{Reason: "not valid UTF-8"}
@@ -44,8 +54,7 @@ func Unmarshal(data []byte, v any) error {
 	if !json.Valid(data) {
 		return syntax(data)
 	}
-	w := walker{data: data, types: make(map[reflect.Type]*structure)}
-	if err := w.value(target.Type().Elem(), 0); err != nil {
+	if err := w.value(to.Type().Elem(), 0); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
@@ -115,26 +124,52 @@ type structure struct {
 
 var anything structure
 
+// learn looks at a type and at those that it is made of. An error is the program's: the document does not matter to it.
+func (w *walker) learn(t reflect.Type) error {
+	if w.types[t] != nil {
+		return nil
+	}
+	s := new(structure)
+	w.types[t] = s
+	inner := shape(t)
+	if inner == nil {
+		return nil
+	}
+	switch kind := inner.Kind(); kind {
+	case reflect.Struct:
+		members, err := membersOf(inner)
+		if err != nil {
+			return err
+		}
+		s.kind, s.members = kind, members
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			if err := w.learn(members[name]); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		// Two spellings of one number, or of what a key makes of its text, would be one member.
+		if key := inner.Key(); key.Kind() != reflect.String || reflect.PointerTo(key).Implements(textUnmarshaler) {
+			return fmt.Errorf("want a map with keys that are plain strings, got %v", inner)
+		}
+		s.kind, s.element = kind, inner.Elem()
+		return w.learn(s.element)
+	case reflect.Array:
+		s.kind, s.element, s.length = kind, inner.Elem(), inner.Len()
+		return w.learn(s.element)
+	case reflect.Slice:
+		s.kind, s.element = kind, inner.Elem()
+		return w.learn(s.element)
+	}
+	return nil
+}
+
+// structure returns what was learnt of a type.
 func (w *walker) structure(t reflect.Type) *structure {
 	if t == nil {
 		return &anything
 	}
-	if s := w.types[t]; s != nil {
-		return s
-	}
-	s := new(structure)
-	if inner := shape(t); inner != nil {
-		switch kind := inner.Kind(); kind {
-		case reflect.Struct:
-			s.kind, s.members = kind, membersOf(inner)
-		case reflect.Array:
-			s.kind, s.element, s.length = kind, inner.Elem(), inner.Len()
-		case reflect.Slice, reflect.Map:
-			s.kind, s.element = kind, inner.Elem()
-		}
-	}
-	w.types[t] = s
-	return s
+	return w.types[t]
 }
 
 // next returns the first byte that is not white space, and stands on it.
@@ -320,23 +355,121 @@ func shape(t reflect.Type) reflect.Type {
 	return t
 }
 
-// membersOf lists the JSON names of a struct's fields with their types, and is nil for anything but a struct.
-func membersOf(t reflect.Type) map[string]reflect.Type {
-	if t == nil || t.Kind() != reflect.Struct {
-		return nil
-	}
+// membersOf lists the JSON names of a struct's fields with their types, each as encoding/json would fill it. The error names a JSON
+// name that two fields have.
+func membersOf(t reflect.Type) (map[string]reflect.Type, error) {
 	members := make(map[string]reflect.Type)
 	for _, field := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if !field.IsExported() || name == "-" || (field.Anonymous && name == "") {
+		name, excluded := nameOf(field)
+		if !field.IsExported() || excluded || !promoted(t, field.Index) || name == "" && inlined(field) {
 			continue
 		}
 		if name == "" {
 			name = field.Name
 		}
+		if _, twice := members[name]; twice {
+			return nil, fmt.Errorf("two fields of %v have the JSON name %q", t, name)
+		}
 		members[name] = field.Type
 	}
-	return members
+	return members, nil
+}
+
+// nameOf returns the name in a field's "json" tag, which may be empty, and whether the tag excludes the field.
+func nameOf(field reflect.StructField) (name string, excluded bool) {
+	tag := field.Tag.Get("json")
+	name, _, _ = strings.Cut(tag, ",")
+	return name, tag == "-"
+}
+
+// inlined says whether the fields of an embedded struct stand in its place, which a name in its tag prevents.
+func inlined(field reflect.StructField) bool {
+	inner := field.Type
+	if inner.Kind() == reflect.Pointer {
+		inner = inner.Elem()
+	}
+	name, excluded := nameOf(field)
+	return field.Anonymous && inner.Kind() == reflect.Struct && name == "" && !excluded
+}
+
+// promoted says whether every embedded struct on the way to a field is inlined.
+func promoted(t reflect.Type, index []int) bool {
+	for n := 1; n < len(index); n++ {
+		if !inlined(t.FieldByIndex(index[:n])) {
+			return false
+		}
+	}
+	return true
+}
+
+// targets are the places of a value that were looked at, so that one that holds itself comes to an end.
+type targets map[target]bool
+
+type target struct {
+	at  unsafe.Pointer
+	typ reflect.Type
+}
+
+// check refuses a pointer in an interface: encoding/json decodes into what it points to, of whose type the walker knows nothing.
+func (seen targets) check(v reflect.Value) error {
+	switch v.Kind() {
+	case reflect.Interface:
+		if inner := v.Elem(); inner.Kind() == reflect.Pointer && !inner.IsNil() {
+			return fmt.Errorf("want an interface that holds no pointer, got %v with %v", v.Type(), inner.Type())
+		}
+	case reflect.Pointer:
+		if !v.IsNil() && seen.add(v) {
+			return seen.check(v.Elem())
+		}
+	case reflect.Slice:
+		// Up to its capacity: encoding/json uses what is there.
+		if !v.IsNil() && seen.add(v) {
+			return seen.elements(v.Slice(0, v.Cap()))
+		}
+	case reflect.Array:
+		return seen.elements(v)
+	case reflect.Struct:
+		if shape(v.Type()) == nil {
+			return nil
+		}
+		for i := range v.NumField() {
+			field := v.Type().Field(i)
+			if _, excluded := nameOf(field); excluded || !field.IsExported() && !field.Anonymous {
+				continue
+			}
+			if err := seen.check(v.Field(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (seen targets) elements(v reflect.Value) error {
+	switch v.Type().Elem().Kind() {
+	case reflect.Interface, reflect.Pointer, reflect.Slice, reflect.Array, reflect.Struct:
+	default:
+		return nil
+	}
+	if shape(v.Type()) == nil {
+		return nil
+	}
+	for i := range v.Len() {
+		if err := seen.check(v.Index(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds the place of a pointer or slice and reports whether it is new.
+func (seen targets) add(v reflect.Value) bool {
+	place := target{v.UnsafePointer(), v.Type()}
+	if seen[place] {
+		return false
+	}
+	seen[place] = true
+	return true
 }
 
 func hint(members map[string]reflect.Type, name string) string {

@@ -99,6 +99,105 @@ func TestUnmarshalWantsAPointer(t *testing.T) {
 	}
 }
 
+type Tagged struct {
+	A string `json:"a"`
+}
+
+type Inlined struct {
+	B string `json:"b"`
+}
+
+type Name string
+
+type embedding struct {
+	Tagged `json:"in"`
+	*Inlined
+	Name
+}
+
+type hiding struct {
+	Tagged `json:"-"`
+	X      any `json:"-"`
+}
+
+// TestEmbeddedStructs: what is embedded under a name of its own stands there and nowhere else.
+func TestEmbeddedStructs(t *testing.T) {
+	var got embedding
+	if err := strictjson.Unmarshal([]byte(`{"in":{"a":"1"},"b":"2","Name":"3"}`), &got); err != nil || got.A != "1" || got.B != "2" || got.Name != "3" {
+		t.Errorf("decoded %+v, error %v", got, err)
+	}
+	for _, c := range []struct {
+		in   string
+		to   any
+		want string
+	}{
+		{`{"a":"1"}`, new(embedding), `unknown member "a"`},
+		{`{"in":{"b":"1"}}`, new(embedding), `in: unknown member "b"`},
+		{`{"a":"1"}`, new(hiding), `unknown member "a"`},
+		{`{"Tagged":{}}`, new(embedding), `unknown member "Tagged"`},
+		{`{"Inlined":{}}`, new(embedding), `unknown member "Inlined"`},
+	} {
+		if err := strictjson.Unmarshal([]byte(c.in), c.to); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %s", c.in, err, c.want)
+		}
+	}
+}
+
+// word is a key that makes one of several spellings.
+type word string
+
+func (w *word) UnmarshalText(text []byte) error {
+	*w = word(strings.ToLower(string(text)))
+	return nil
+}
+
+// ring holds itself.
+type ring struct {
+	Next *ring `json:"next"`
+	All  []ring
+}
+
+// TestTargetsOfNoUse: what no document could be decoded into strictly is a fault of the program, found with any document.
+func TestTargetsOfNoUse(t *testing.T) {
+	spare := []any{new(inner), new(inner)}[:0]
+	for name, v := range map[string]any{
+		"numbers as keys":             new(map[int]string),
+		"keys that decode themselves": new(map[word]string),
+		"such a map further down":     new([]struct{ M map[string]*map[uint8]any }),
+		"two fields of one name": new(struct {
+			A string
+			B string `json:"A"`
+		}),
+		"interface with a pointer":         func() *any { v := any(new(inner)); return &v }(),
+		"in a struct":                      &document{Any: new(inner)},
+		"behind a pointer":                 func() **document { d := &document{Any: new(inner)}; return &d }(),
+		"in an array":                      &[1]any{new(inner)},
+		"behind the length of a slice":     &spare,
+		"in an interface that has methods": &struct{ S fmt.Stringer }{new(bytes.Buffer)},
+	} {
+		err := strictjson.Unmarshal([]byte(`null`), v)
+		var refused *strictjson.Error
+		if err == nil || errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "strictjson: decode into ") {
+			t.Errorf("%s: error %v, want one about the target", name, err)
+		}
+	}
+	round := new(ring)
+	round.Next, round.All = round, make([]ring, 1)
+	round.All[0].All = round.All
+	for name, v := range map[string]any{
+		"excluded field":                  &hiding{X: new(inner)},
+		"interface with a value":          &document{Any: inner{}},
+		"interface with a nil pointer":    &document{Any: (*inner)(nil)},
+		"preset pointer of a known type":  &document{Ptr: new(inner)},
+		"value that holds itself":         round,
+		"map of strings of a type's name": new(map[Name]string),
+	} {
+		if err := strictjson.Unmarshal([]byte(`{}`), v); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // sound goes over a value with the standard library's reader of tokens, and reports whether no member stands twice and nothing is too deep.
 func sound(d *json.Decoder, depth int) bool {
 	token, err := d.Token()

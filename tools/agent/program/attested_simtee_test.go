@@ -242,7 +242,12 @@ func TestHubRefusesAgents(t *testing.T) {
 				edits = append(edits, c.design)
 			}
 			b := newBoardroom(t, edits...)
-			good := b.agent
+			good, hub := b.agent, b.values("hub", b.hub)
+			if c.design != nil {
+				// The hub's machine is as out of date as the agent's; the agent does not mind.
+				b.policy = map[string]any{"accept_status": []string{"OutOfDate"}}
+				hub, b.policy = b.values("hub", b.hub), nil
+			}
 			env := agentEnv("", modelServer(t))
 			var wrap func(http.Handler) http.Handler
 			if c.change != nil {
@@ -250,7 +255,7 @@ func TestHubRefusesAgents(t *testing.T) {
 			}
 			h := startWith(t, hubEnv(), Options{Socket: b.socket(b.hub, nil), Verifier: b.values("finance", good)})
 			env["HUB_ENDPOINT"] = h.api
-			a := startWith(t, env, Options{Insecure: true, Socket: b.socket(b.agent, wrap)})
+			a := startWith(t, env, Options{Socket: b.socket(b.agent, wrap), Verifier: hub})
 			if line := a.log.await(t, "registration failed"); !strings.Contains(line["error"].(string), "status 403") {
 				t.Errorf("the agent logs %v", line["error"])
 			}
@@ -335,7 +340,7 @@ func TestAgentRefusesAnAgentForAHub(t *testing.T) {
 }
 
 // TestRelayedHubIsRefused is attack 59 against an agent: a relay that forwards genuine evidence of the hub and takes the
-// registration itself can not sign the receipt.
+// registration itself is not whom the registration names.
 func TestRelayedHubIsRefused(t *testing.T) {
 	b := newBoardroom(t)
 	good := startWith(t, hubEnv(), Options{Socket: b.socket(b.hub, nil), Verifier: b.values("finance", b.agent)})
@@ -347,8 +352,35 @@ func TestRelayedHubIsRefused(t *testing.T) {
 		return evil.api
 	})
 	a := startWith(t, agentEnv(relay, ""), Options{Socket: b.socket(b.agent, nil), Verifier: b.values("hub", b.hub)})
-	if line := a.log.await(t, "registration failed"); !strings.Contains(line["error"].(string), "receipt") {
+	if line := a.log.await(t, "registration failed"); !strings.Contains(line["error"].(string), "meant for another hub") {
 		t.Errorf("the agent logs %v", line["error"])
+	}
+}
+
+// TestRegistrationIsForOneHub: a relay that answers with the nonce of another good hub can not register the agent there. A hub that
+// verifies takes none that names no hub, either.
+func TestRegistrationIsForOneHub(t *testing.T) {
+	b := newBoardroom(t)
+	options := Options{Socket: b.socket(b.hub, nil), Verifier: b.values("finance", b.agent)}
+	meant, other := startWith(t, hubEnv(), options), startWith(t, hubEnv(), options)
+	relay := relayTo(t, func(path string) string {
+		if path == "/attestation" {
+			return meant.api
+		}
+		return other.api
+	})
+	for want, options := range map[string]Options{
+		"the registration is meant for another hub": {Verifier: b.values("hub", b.hub)},
+		"got none": {Insecure: true},
+	} {
+		options.Socket = b.socket(b.agent, nil)
+		a := startWith(t, agentEnv(relay, ""), options)
+		if line := a.log.await(t, "registration failed"); !strings.Contains(line["error"].(string), want) {
+			t.Errorf("the agent logs %v, want %s", line["error"], want)
+		}
+	}
+	if found := attestations(t, other.api).Attestations; len(found) != 0 {
+		t.Errorf("the other hub appraised %+v", found)
 	}
 }
 

@@ -126,7 +126,7 @@ func (c *Client) Register(ctx context.Context) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("get a nonce: %w", err)
 	}
 	// The claims hold the nonce to its form, so a hostile hub cannot choose what is hashed beyond that.
-	message, err := c.compose(ctx, issued.Nonce)
+	message, err := c.compose(ctx, issued.Nonce, hub)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -157,9 +157,9 @@ func (c *Client) appraiseHub(ctx context.Context) (publicKey string, err error) 
 	return "", nil
 }
 
-// compose makes the message for a nonce.
-func (c *Client) compose(ctx context.Context, nonce string) (Message, error) {
-	statement := Statement{Model: c.Model, Endpoints: c.Endpoints}
+// compose makes the message for a nonce and for the hub that holds a key, empty when none was appraised.
+func (c *Client) compose(ctx context.Context, nonce, hub string) (Message, error) {
+	statement := Statement{Model: c.Model, Endpoints: c.Endpoints, HubPublicKey: hub}
 	e, err := c.Agent.Attest(ctx, nonce)
 	switch {
 	case err == nil && c.Appraiser == nil && !c.InsecureHub:

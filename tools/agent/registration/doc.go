@@ -39,9 +39,12 @@
 // under an address of their own. So the very key in the claims signs the addresses, with the nonce, the id and all other
 // claims. The signed bytes are the 64-byte digest
 //
-//	SHA-512( "boardroom-registration-v1" ‖ 0x00 ‖ canonical({agent_id, agent_type, api_url, attestation_url, model, nonce, public_key, timestamp}) )
+//	SHA-512( "boardroom-registration-v2" ‖ 0x00 ‖ canonical({agent_id, agent_type, api_url, attestation_url, hub_public_key, model, nonce, public_key, timestamp}) )
 //
-// in the canonical form of package evidence, signed with Ed25519 (RFC 8032). Where hub and agent share a secret, the agent adds
+// in the canonical form of package evidence, signed with Ed25519 (RFC 8032). The member hub_public_key is the key that the hub's evidence
+// is bound to, and is left out by an agent that appraised no hub. It names the hub that is meant: who stands between could otherwise
+// answer with the nonce of another hub and register the agent there. A hub refuses a registration that names another key, and a hub
+// that verifies refuses evidence that names none. Where hub and agent share a secret, the agent adds
 //
 //	HMAC-SHA-256( secret, "boardroom-registration-hmac-v1" ‖ 0x00 ‖ digest )
 //
@@ -52,17 +55,19 @@
 //	  "unattested": { "agent_data": { claims }, "reason": "why there is no evidence" },   exactly one of these two
 //	  "model":      "name of the model",
 //	  "endpoints":  { "api": "https://…", "attestation": "https://…" },
+//	  "hub_public_key": "key of the hub that is meant",                                    only with an appraised hub
 //	  "signature":  "base64url without padding",
 //	  "hmac":       "64 hex digits"                                                        only with a shared secret
 //	}
 //
-// Worked example: the claims of package evidence's example, model AdaptLLM/finance-LLM, https://finance-acme.example.com and
-// https://finance-acme-29344.example.com give the digest
+// Worked example: the claims of package evidence's example, model AdaptLLM/finance-LLM, https://finance-acme.example.com,
+// https://finance-acme-29344.example.com and the hub's key ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8 (the bytes 0x20 to 0x3f) give
+// the digest
 //
-//	0d7e6002268fd612dd501b43cb3b610028cd8087cb60b574c10a17b2c481bf5f
-//	c04c945e1083a03dc9292ba04df2db81a8abf88b893916af1626abd1d736a479
+//	05f50631ba976420390a4255a4f59011f13486447cff3ad14c7392734697c7ac
+//	2644938a413f8fce8e3ba4f206387897131942a899cbdb8ab64443b3fd5a6166
 //
 // and, with the secret 0123456789abcdef0123456789abcdef (those 32 characters), the HMAC
 //
-//	8189660d84eaa80fee1f7ce997b5cd1d6596c601f9130f5ccc9a03fd567f79cc
+//	b7fb45e4f7986f97ce29e0298a1734e26f1bc2ca991eff9b578750f38d39a604
 package registration

@@ -47,6 +47,7 @@ type message struct {
 	Unattested *unattested     `json:"unattested,omitempty"`
 	Model      string          `json:"model"`
 	Endpoints  Endpoints       `json:"endpoints"`
+	HubKey     string          `json:"hub_public_key,omitempty"`
 	Signature  string          `json:"signature"`
 	HMAC       string          `json:"hmac,omitempty"`
 }
@@ -95,7 +96,7 @@ func parse(data []byte) (Message, error) {
 	if err := strictjson.Unmarshal(data, &wire); err != nil {
 		return Message{}, err
 	}
-	m := Message{Statement: Statement{Model: wire.Model, Endpoints: wire.Endpoints}}
+	m := Message{Statement: Statement{Model: wire.Model, Endpoints: wire.Endpoints, HubPublicKey: wire.HubKey}}
 	switch {
 	case wire.Evidence != nil && wire.Unattested == nil:
 		e, err := evidence.Parse(wire.Evidence)
@@ -133,6 +134,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 	wire := message{
 		Model:     m.Model,
 		Endpoints: m.Endpoints,
+		HubKey:    m.HubPublicKey,
 		Signature: base64.RawURLEncoding.EncodeToString(m.signature),
 		HMAC:      hex.EncodeToString(m.hmac),
 	}
@@ -148,7 +150,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 	return json.Marshal(wire)
 }
 
-// CheckSignature returns [ErrSignature] unless the key in the claims signed the endpoints and all claims.
+// CheckSignature returns [ErrSignature] unless the key in the claims signed the endpoints, the hub that is meant and all claims.
 func (m Message) CheckSignature() error { return m.checkSignature(m.digest, m.signature) }
 
 // HasHMAC says whether the sender added an HMAC.

@@ -62,18 +62,30 @@ func encode(t testing.TB, m Message) string {
 func TestVector(t *testing.T) {
 	s := statement(t, key('k'))
 	s.Claims.PublicKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-	digest, err := s.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const want = "0d7e6002268fd612dd501b43cb3b610028cd8087cb60b574c10a17b2c481bf5f" +
-		"c04c945e1083a03dc9292ba04df2db81a8abf88b893916af1626abd1d736a479"
-	if got := hex.EncodeToString(digest[:]); got != want {
-		t.Errorf("digest\n got %s\nwant %s", got, want)
-	}
-	const wantMAC = "8189660d84eaa80fee1f7ce997b5cd1d6596c601f9130f5ccc9a03fd567f79cc"
-	if got := hex.EncodeToString(authenticator(shared, digest)); got != wantMAC {
-		t.Errorf("HMAC %s, want %s", got, wantMAC)
+	var digest [64]byte
+	for _, c := range []struct{ hub, want, wantMAC string }{
+		{
+			"ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8",
+			"05f50631ba976420390a4255a4f59011f13486447cff3ad14c7392734697c7ac2644938a413f8fce8e3ba4f206387897131942a899cbdb8ab64443b3fd5a6166",
+			"b7fb45e4f7986f97ce29e0298a1734e26f1bc2ca991eff9b578750f38d39a604",
+		},
+		{
+			"",
+			"715197638797a59b8132854026084f3f4e3b363b2ddec0e38c7d0ebf256bfe928f91bacc4414abf39bf0b8879ffe6ccc10752fa5961fdf395448e1eba5380627",
+			"3935634e79ac57d9d7cd0ac10c2db5dec353a47f261acd1b514ffed4dde33883",
+		},
+	} {
+		s.HubPublicKey = c.hub
+		var err error
+		if digest, err = s.Digest(); err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(digest[:]); got != c.want {
+			t.Errorf("digest\n got %s\nwant %s", got, c.want)
+		}
+		if got := hex.EncodeToString(authenticator(shared, digest)); got != c.wantMAC {
+			t.Errorf("HMAC %s, want %s", got, c.wantMAC)
+		}
 	}
 	if data, err := evidence.ReportData(s.Claims); err != nil || data == digest {
 		t.Errorf("what is signed is what is quoted: %v", err)
@@ -91,7 +103,13 @@ func TestMessageRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, m := range map[string]Message{"with evidence": with, "without evidence": without} {
+	s.HubPublicKey = evidence.EncodeKey(key('h').Public().(ed25519.PublicKey))
+	named, err := Compose(s, nil, "no dstack guest agent", signer(k), secret.Text{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.HubPublicKey = ""
+	for name, m := range map[string]Message{"with evidence": with, "without evidence": without, "with a hub": named} {
 		got, err := Parse([]byte(encode(t, m)))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -133,12 +151,15 @@ func TestMessageRoundTrip(t *testing.T) {
 func TestSignatureCoversEverything(t *testing.T) {
 	k := key('k')
 	s := statement(t, k)
+	s.HubPublicKey = evidence.EncodeKey(key('h').Public().(ed25519.PublicKey))
 	m, err := Compose(s, nil, "none", signer(k), secret.Text{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	good := encode(t, m)
 	for name, change := range map[string][2]string{
+		"hub":                  {s.HubPublicKey, evidence.EncodeKey(key('x').Public().(ed25519.PublicKey))},
+		"hub left out":         {`"hub_public_key":"` + s.HubPublicKey + `",`, ""},
 		"API endpoint":         {"https://finance-acme.example.com", "https://evil.example.com"},
 		"attestation endpoint": {"https://finance-acme-29344.example.com", "https://evil.example.com"},
 		"endpoints swapped": {`"api":"https://finance-acme.example.com","attestation":"https://finance-acme-29344.example.com"`,
@@ -169,6 +190,8 @@ func TestComposeRefuses(t *testing.T) {
 	s := statement(t, k)
 	other := s
 	other.Claims.AgentID = "ceo-acme"
+	badHub := s
+	badHub.HubPublicKey = s.Claims.PublicKey + "="
 	badURL := s
 	badURL.Endpoints.API = "http://user:hunter2@example.com"
 	for name, c := range map[string]struct {
@@ -183,6 +206,7 @@ func TestComposeRefuses(t *testing.T) {
 		"neither":                 {s, nil, "", k},
 		"unprintable reason":      {s, nil, "a\nb", k},
 		"long reason":             {s, nil, strings.Repeat("a", maxReason+1), k},
+		"key of the hub":          {badHub, nil, "none", k},
 		"endpoint":                {badURL, nil, "none", k},
 		"statement without model": {Statement{Claims: s.Claims, Endpoints: s.Endpoints}, nil, "none", k},
 	} {

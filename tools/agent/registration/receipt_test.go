@@ -49,7 +49,11 @@ func TestReceiptIsOfTheAppraisedHub(t *testing.T) {
 	} {
 		var asked []string
 		hub := func(t *testing.T) stubHub {
-			accepted := accept(t, time.Minute, func(Message) {})
+			accepted := accept(t, time.Minute, func(m Message) {
+				if m.HubPublicKey != c.appraised {
+					t.Errorf("%s: the registration names the hub %q, want %s", name, m.HubPublicKey, c.appraised)
+				}
+			})
 			return func(r2 *http.Request, body []byte) (int, string) {
 				status, text := accepted(r2, body)
 				if status != 201 || c.spoil == nil {

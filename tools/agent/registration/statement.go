@@ -14,7 +14,7 @@ import (
 
 // Tags keep what is signed here apart from report data and from each other.
 const (
-	statementTag = "boardroom-registration-v1"
+	statementTag = "boardroom-registration-v2"
 	hmacTag      = "boardroom-registration-hmac-v1\x00"
 )
 
@@ -39,6 +39,8 @@ type Statement struct {
 	Claims    evidence.Claims
 	Model     string
 	Endpoints Endpoints
+	// HubPublicKey is the key, spelled as in claims, of the hub that the agent appraised and means; empty when it appraised none.
+	HubPublicKey string
 }
 
 // Errors of a message that is well formed and not authentic.
@@ -61,10 +63,18 @@ func (s Statement) Digest() ([64]byte, error) {
 	if _, err := ParseEndpoint(s.Endpoints.Attestation); err != nil {
 		return [64]byte{}, fmt.Errorf("endpoints.attestation: %w", err)
 	}
+	if s.HubPublicKey != "" {
+		if _, err := (evidence.Claims{PublicKey: s.HubPublicKey}).Key(); err != nil {
+			return [64]byte{}, fmt.Errorf("hub_public_key: %w", err)
+		}
+	}
 	members := s.Claims.Members()
 	members["model"] = s.Model
 	members["api_url"] = s.Endpoints.API
 	members["attestation_url"] = s.Endpoints.Attestation
+	if s.HubPublicKey != "" {
+		members["hub_public_key"] = s.HubPublicKey
+	}
 	return evidence.Digest(statementTag, members)
 }
 

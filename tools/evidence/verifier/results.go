@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -33,35 +34,39 @@ func (r *Result) take(report appraisal.Report) {
 	r.Measurements, r.Platform = report.Measurements, report.Platform
 }
 
-// maxResults bounds how many peers are remembered.
+// maxResults bounds how many peers are remembered, of those that were accepted once and of the others.
 const maxResults = 128
 
 // results holds the newest result per peer and key. A stranger who claims a peer's id has another key, and so can not put a
-// result in the place of that peer's.
+// result in the place of that peer's. Anyone can cause refusals of ever new keys, so peers that were accepted once are kept apart.
 type results struct {
-	mu   sync.Mutex
-	kept []Result // oldest first
+	mu        sync.Mutex
+	peers     []Result // accepted now or before, oldest first
+	strangers []Result // never accepted, oldest first
 }
 
 func (r *results) keep(result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.kept = slices.DeleteFunc(r.kept, func(old Result) bool {
-		return old.AgentID == result.AgentID && old.PublicKey == result.PublicKey
-	})
-	if len(r.kept) == maxResults {
-		// Refusals go first: anyone can cause those.
-		oldest := max(slices.IndexFunc(r.kept, func(old Result) bool { return !old.Accepted }), 0)
-		r.kept = slices.Delete(r.kept, oldest, oldest+1)
+	same := func(old Result) bool { return old.AgentID == result.AgentID && old.PublicKey == result.PublicKey }
+	list := &r.strangers
+	if result.Accepted || slices.ContainsFunc(r.peers, same) {
+		list = &r.peers
 	}
-	r.kept = append(r.kept, result)
+	r.peers, r.strangers = slices.DeleteFunc(r.peers, same), slices.DeleteFunc(r.strangers, same)
+	if len(*list) == maxResults {
+		*list = slices.Delete(*list, 0, 1)
+	}
+	*list = append(*list, result)
 }
 
 // Results returns the newest result of each peer, by agent id and then by time.
 func (v *Verifier) Results() []Result {
 	v.results.mu.Lock()
 	defer v.results.mu.Unlock()
-	all := slices.Clone(v.results.kept)
-	slices.SortStableFunc(all, func(a, b Result) int { return strings.Compare(a.AgentID, b.AgentID) })
+	all := slices.Concat(v.results.peers, v.results.strangers)
+	slices.SortStableFunc(all, func(a, b Result) int {
+		return cmp.Or(strings.Compare(a.AgentID, b.AgentID), strings.Compare(a.At, b.At))
+	})
 	return all
 }

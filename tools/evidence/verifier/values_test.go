@@ -152,7 +152,7 @@ func TestResultsAreBounded(t *testing.T) {
 		v.results.keep(Result{AgentID: "stranger", PublicKey: strings.Repeat("x", i)})
 	}
 	got := v.Results()
-	if len(got) != maxResults || got[0].AgentID != "good" {
+	if len(got) != maxResults+1 || got[0].AgentID != "good" {
 		t.Errorf("%d results, first %+v", len(got), got[0])
 	}
 	// The newest of one peer counts, and a stranger with its id does not touch it.

@@ -161,29 +161,32 @@ func (v *Verifier) appraise(ctx context.Context, e appraisal.Evidence, nonce str
 		return result, &Refusal{[]string{codePeer}, fmt.Sprintf("reference values: want an entry for the agent %s of type %s, and there is none",
 			e.Claims.AgentID, e.Claims.AgentType)}
 	}
-	verifier, err := v.verifierFor(ctx, e.Quote)
-	if err != nil {
-		return result, err
-	}
 	request := appraisal.Request{
-		Evidence: e, Verifier: verifier, Policy: v.values.policy, At: at, ReportData: &want, Nonce: challenge, MaxAge: evidence.MaxAge,
+		Evidence: e, Verifier: quote.NewVerifier(quote.Collateral{}, v.root), Policy: v.values.policy, At: at,
+		ReportData: &want, Nonce: challenge, MaxAge: evidence.MaxAge,
 	}
 	for _, entry := range entries {
 		request.Expect = append(request.Expect, entry.expect)
+	}
+	// What needs no collateral comes first: nobody makes this machine ask for collateral with a quote that is none.
+	if report := appraisal.Appraise(request); len(report.Failures()) > 0 {
+		result.take(report)
+		return result, refusal(report)
+	}
+	if request.Verifier, err = v.verifierFor(ctx, e.Quote); err != nil {
+		return result, err
 	}
 	report := appraisal.Appraise(request)
 	result.take(report)
 	if !report.Accepted {
 		return result, refusal(report)
 	}
-	for _, entry := range entries {
-		request.Expect = []appraisal.Expectation{entry.expect}
-		if appraisal.Appraise(request).Accepted {
-			result.Reference = entry.name
-			return result, nil
-		}
+	matched, ok := report.Matched()
+	if !ok {
+		return result, errors.New("the evidence is accepted by all reference values together and by none of them alone")
 	}
-	return result, errors.New("the evidence is accepted by all reference values together and by none of them alone")
+	result.Reference = entries[matched].name
+	return result, nil
 }
 
 // verifierFor obtains the collateral for a quote. A quote that is none is refused, and so is collateral that is older than what

@@ -45,7 +45,8 @@ type world struct {
 	application map[string]any
 	machine     map[string]string
 	policy      map[string]any
-	log         bool // the evidence has its event log
+	before      []any // entries that stand first
+	log         bool  // the evidence has its event log
 	spoil       func(*appraisal.Evidence)
 	quoted      func(evidence.Claims) [64]byte // what the machine is asked to quote
 }
@@ -128,11 +129,11 @@ func (w *world) verifier() *verifier.Verifier {
 		w.t.Fatal(err)
 	}
 	document := map[string]any{
-		"peers": []any{map[string]any{
+		"peers": append(w.before, map[string]any{
 			"name": "finance 0.1.0", "agent_type": "finance", "application": w.application, "machine": []any{w.machine},
 		}, map[string]any{
 			"name": "ceo 0.1.0", "agent_type": "ceo", "application": map[string]string{"compose_hash": strings.Repeat("ce", 32)}, "machine": []any{w.machine},
-		}},
+		}),
 		"collateral": filepath.Join(dir, "collateral"),
 	}
 	if w.policy != nil {
@@ -173,6 +174,21 @@ func TestAccepted(t *testing.T) {
 	}
 	if got := v.Results(); len(got) != 1 || !got[0].Accepted || !v.Simulated() {
 		t.Errorf("results %+v", got)
+	}
+}
+
+// TestReferenceIsTheEntryThatMatched: others of the type stand before it, of several machines, and one of another type that would match.
+func TestReferenceIsTheEntryThatMatched(t *testing.T) {
+	w := newWorld(t)
+	other := map[string]string{"compose_hash": strings.Repeat("00", 32)}
+	w.before = []any{
+		map[string]any{"name": "sales", "agent_type": "sales", "application": w.application, "machine": []any{w.machine}},
+		map[string]any{"name": "finance of others", "agent_type": "finance", "application": other, "machine": []any{w.machine, w.machine}},
+		map[string]any{"name": "finance of one id", "agent_type": "finance", "agent_id": "finance-other", "application": w.application, "machine": []any{w.machine}},
+	}
+	r, err := w.verifier().Appraise(t.Context(), w.evidence(), w.nonce)
+	if err != nil || !r.Accepted || r.Reference != "finance 0.1.0" {
+		t.Errorf("reference %q, error %v", r.Reference, err)
 	}
 }
 
@@ -318,9 +334,12 @@ func TestUndecided(t *testing.T) {
 	dir := t.TempDir()
 	text, err := json.Marshal(map[string]any{
 		"peers":      []any{map[string]any{"name": "x", "agent_type": "finance", "application": w.application, "machine": []any{maps.Clone(w.machine)}}},
-		"collateral": "http://127.0.0.1:1",
+		"collateral": "http://127.0.0.1:1", "trust_root": filepath.Join(dir, "root.pem"),
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "root.pem"), w.root, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "v.json"), text, 0o600); err != nil {
