@@ -25,7 +25,7 @@ func TestFlakeOutputs(t *testing.T) {
 	}
 	promised := map[string][]string{
 		"apps":     {"boardroom", "default"},
-		"packages": append([]string{"boardroom", "default", "seed"}, agents...),
+		"packages": append([]string{"boardroom", "boardroom-dev", "default", "guest-image", "guest-image-dev", "seed"}, agents...),
 	}
 	for output, want := range promised {
 		var systems map[string]map[string]any
