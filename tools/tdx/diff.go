@@ -2,6 +2,7 @@ package tdx
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
@@ -41,6 +42,7 @@ func LogSequence(label string, log *eventlog.Log) Sequence {
 		}
 		s.events[r] = append(s.events[r], Event{
 			Register: r, Type: e.Type, Name: e.Describe(), Input: inputOf(e), Digest: e.Digest, Value: running[i],
+			guest: e.Name,
 		})
 	}
 	return s
@@ -52,7 +54,10 @@ const fromUnknown Input = "unknown"
 // inputOf guesses from type and data what an event of a log comes from.
 func inputOf(e *eventlog.Event) Input {
 	text := e.Describe()
-	if len(e.Data) == 0 && e.Name == "" {
+	if e.Name != "" {
+		return FromGuest
+	}
+	if len(e.Data) == 0 {
 		switch e.Type {
 		case eventlog.EvPlatformConfigFlags, eventlog.EvEventTag, eventlog.EvIPL:
 			return fromUnknown
@@ -109,8 +114,24 @@ var causes = map[Input]string{
 	FromCmdline:   "another kernel command line, or firmware that composes it otherwise (before and from 202508)",
 	FromInitrd:    "another initrd",
 	FromDisk:      "another partition table",
+	FromGuest:     "another application, or guest software that measures other events",
 	fromUnknown:   "an input that the log does not name, because the data of its events was stripped",
 	FromNothing:   "another sequence of boot steps: firmware of another generation, or a failed boot attempt",
+}
+
+// Names of events of dstack's guest (dstack, cc-eventlog and the guest's system setup).
+const (
+	appID       = "app-id"
+	composeHash = "compose-hash"
+)
+
+// guestCauses are causes of events of dstack's guest, by name.
+var guestCauses = map[string]string{
+	appID:           "another application",
+	composeHash:     "another app-compose",
+	"instance-id":   "another instance of the application",
+	"key-provider":  "another key provider",
+	"os-image-hash": "another guest image",
 }
 
 // Difference is the first disagreement of two lists in one register.
@@ -135,12 +156,16 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s event %d: %s, but %s: %s", d.Register, d.Index, describe(d.A), describe(d.B), d.Cause)
 }
 
-// Diff returns the first difference of each of RTMR0 to RTMR2, in that order; later differences in a register often follow from the
-// first. If exactly one of the lists is from a TPM then separators after the first and events that only a TD has are not compared.
+// Diff returns the first difference of each of RTMR0 to RTMR3, in that order; later differences in a register often follow from the
+// first. RTMR3 is compared where both lists have events of it: predictions end with the kernel, and logs of the firmware with the
+// firmware. If exactly one of the lists is from a TPM then separators after the first and events that only a TD has are not compared.
 func Diff(a, b Sequence) []Difference {
 	var differences []Difference
-	for _, r := range []eventlog.Register{eventlog.RTMR0, eventlog.RTMR1, eventlog.RTMR2} {
+	for _, r := range []eventlog.Register{eventlog.RTMR0, eventlog.RTMR1, eventlog.RTMR2, eventlog.RTMR3} {
 		x, y := a.events[r], b.events[r]
+		if r == eventlog.RTMR3 && (len(x) == 0 || len(y) == 0) {
+			continue
+		}
 		if a.tpm != b.tpm {
 			x, y = shared(x), shared(y)
 		}
@@ -201,6 +226,11 @@ func cause(d Difference, a, b []Event) string {
 		return "only the second has it: " + causes[d.B.Input]
 	case d.B == nil:
 		return "only the first has it: " + causes[d.A.Input]
+	case d.A.guest != "" && d.A.guest == d.B.guest && guestCauses[d.A.guest] != "":
+		if d.A.guest == appID && !sameGuestEvents(a, b, composeHash) {
+			return guestCauses[composeHash]
+		}
+		return guestCauses[d.A.guest]
 	case d.A.Input == d.B.Input, d.A.Type == d.B.Type && d.B.Input == fromUnknown:
 		return causes[d.A.Input]
 	case d.A.Type == d.B.Type && d.A.Input == fromUnknown:
@@ -212,6 +242,20 @@ func cause(d Difference, a, b []Event) string {
 	default:
 		return causes[FromNothing]
 	}
+}
+
+// sameGuestEvents holds if both lists have the same digests in their events of a name.
+func sameGuestEvents(a, b []Event, name string) bool {
+	named := func(events []Event) []eventlog.Digest {
+		var digests []eventlog.Digest
+		for _, e := range events {
+			if e.guest == name {
+				digests = append(digests, e.Digest)
+			}
+		}
+		return digests
+	}
+	return slices.Equal(named(a), named(b))
 }
 
 func contains(events []Event, d eventlog.Digest) bool {

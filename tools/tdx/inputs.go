@@ -135,6 +135,7 @@ const (
 	FromCmdline   Input = "kernel command line"
 	FromInitrd    Input = "initrd"
 	FromDisk      Input = "disk"
+	FromGuest     Input = "guest" // what dstack's guest measures of an application, into RTMR3
 	FromNothing   Input = "constant"
 )
 
@@ -147,6 +148,9 @@ type Event struct {
 	Digest   eventlog.Digest    `json:"digest"`
 	// Value is the content of the register after the event.
 	Value eventlog.Digest `json:"value"`
+
+	// guest is the name of an event that dstack's guest measured.
+	guest string
 }
 
 // Prediction is the result of [Predict].

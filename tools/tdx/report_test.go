@@ -79,6 +79,46 @@ func TestDiffWithStrippedLog(t *testing.T) {
 	}
 }
 
+// TestDiffOfApplications: what the guest measures is compared where both logs have it, and named by what it stands for.
+func TestDiffOfApplications(t *testing.T) {
+	sequence := func(events ...string) Sequence {
+		log := &eventlog.Log{Kind: eventlog.KindDstack}
+		for i := 0; i < len(events); i += 2 {
+			log.Events = append(log.Events, eventlog.Event{
+				Register: eventlog.RTMR3, Type: eventlog.EventType(0x08000001), Name: events[i], Data: []byte(events[i+1]), Digest: eventlog.Sum([]byte(events[i] + events[i+1])),
+			})
+		}
+		return LogSequence("log", log)
+	}
+	base := sequence("app-id", "a", "compose-hash", "c", "instance-id", "i", "key-provider", "k")
+	for _, test := range []struct {
+		name, want string
+		other      Sequence
+	}{
+		{"equal", "", sequence("app-id", "a", "compose-hash", "c", "instance-id", "i", "key-provider", "k")},
+		{"app-compose", "another app-compose", sequence("app-id", "a", "compose-hash", "d", "instance-id", "i", "key-provider", "k")},
+		{"app-compose that is the identity", "another app-compose", sequence("app-id", "b", "compose-hash", "d", "instance-id", "i", "key-provider", "k")},
+		{"application", "another application", sequence("app-id", "b", "compose-hash", "c", "instance-id", "i", "key-provider", "k")},
+		{"instance", "another instance of the application", sequence("app-id", "a", "compose-hash", "c", "instance-id", "j", "key-provider", "k")},
+		{"key provider", "another key provider", sequence("app-id", "a", "compose-hash", "c", "instance-id", "i", "key-provider", "l")},
+		{"fewer", "only the first has it: " + causes[FromGuest], sequence("app-id", "a", "compose-hash", "c", "instance-id", "i")},
+		{"without", "", sequence()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := Diff(base, test.other)
+			if test.want == "" {
+				if d != nil {
+					t.Fatalf("%v, want no difference", d)
+				}
+				return
+			}
+			if len(d) != 1 || d[0].Register != eventlog.RTMR3 || d[0].Cause != test.want {
+				t.Errorf("%v, want rtmr3 with the cause %q", d, test.want)
+			}
+		})
+	}
+}
+
 func FuzzParseReport(f *testing.F) {
 	f.Add([]byte(`{"mrtd":"","events":[{"register":"rtmr0","type":"EV_SEPARATOR","name":"","input":"","digest":"","value":""}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
