@@ -51,7 +51,7 @@ func standard(pkg string) bool {
 // clouds are the SDKs that signing and registry libraries would bring along.
 var clouds = []string{
 	"cloud.google.com/", "google.golang.org/api", "github.com/aws/", "github.com/Azure/", "github.com/AzureAD/", "github.com/alibabacloud-go/",
-	"github.com/aliyun/", "github.com/hashicorp/vault", "k8s.io/", "github.com/digitalocean/", "github.com/sigstore/cosign/v2/cmd/",
+	"github.com/aliyun/", "github.com/hashicorp/vault", "k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go", "github.com/digitalocean/", "github.com/sigstore/cosign/v2/cmd/",
 }
 
 func TestNoCloudSDK(t *testing.T) {
@@ -123,11 +123,24 @@ func TestForbiddenImports(t *testing.T) {
 		{pkg: "tools/provenance", forbidden: slices.Concat(http, run)},
 		{pkg: "tools/provenance/keyfile", forbidden: slices.Concat(http, run), foreign: true},
 		{pkg: "tools/provenance/fulcio", forbidden: run},
+		{pkg: "tools/provenance/service", forbidden: run},
+		{pkg: "tools/provenance/timestamp", forbidden: run},
+		{pkg: "tools/provenance/rekor", forbidden: run},
+		{pkg: "tools/provenance/signer", foreign: true},
 		{pkg: "tools/provenance/sbom", forbidden: slices.Concat(http, run), foreign: true},
 		// in-toto's library can run what a layout says; that it does not is the package's matter.
 		{pkg: "tools/provenance/layout", forbidden: http, foreign: true},
 		// The programs of key management services speak to the network themselves.
 		{pkg: "tools/provenance/kms", forbidden: http, foreign: true},
+		// crypto/x509 for the signatures of releases, as above; logs are read through an interface.
+		{pkg: "tools/transparency", forbidden: slices.Concat(http, run), foreign: true},
+		{pkg: "tools/transparency/logdir", forbidden: slices.Concat(http, run), foreign: true},
+		{pkg: "tools/transparency/memoryfile", forbidden: slices.Concat(http, run), foreign: true},
+		{pkg: "tools/transparency/notekey", forbidden: slices.Concat(http, run), foreign: true},
+		{pkg: "tools/transparency/loghttp", forbidden: run, foreign: true},
+		{pkg: "tools/transparency/tilelog", forbidden: run, foreign: true},
+		// A release is checked out of Git to be created; what is judged is judged without it.
+		{pkg: "tools/release", forbidden: http, foreign: true},
 		// Naming an image takes net's address parser, through go-containerregistry; talking does not come with it.
 		{pkg: "tools/oci", forbidden: slices.Concat(http, run), foreign: true},
 		{pkg: "tools/agentimage", forbidden: slices.Concat(http, run), foreign: true},

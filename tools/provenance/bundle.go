@@ -74,6 +74,10 @@ type timestampsJSON struct {
 	RFC3161Timestamps []json.RawMessage `json:"rfc3161Timestamps,omitempty"`
 }
 
+type timestampJSON struct {
+	SignedTimestamp bytes64 `json:"signedTimestamp"`
+}
+
 type messageSignatureJSON struct {
 	MessageDigest *messageDigestJSON `json:"messageDigest"`
 	Signature     bytes64            `json:"signature"`
@@ -116,10 +120,72 @@ func SignBlob(ctx context.Context, signer Signer, artifact []byte) (Bundle, erro
 
 // newBundle says what verifies a signer's signatures: its certificate if it has one, else its key.
 func newBundle(signer Signer) Bundle {
-	if certified, ok := signer.(interface{ Certificate() *x509.Certificate }); ok {
+	if certified, ok := signer.(interface{ Certificate() *x509.Certificate }); ok && certified.Certificate() != nil {
 		return Bundle{Certificate: certified.Certificate()}
 	}
 	return Bundle{Hint: signer.Key().Hint()}
+}
+
+// Signed is the digest of the bytes that are signed: of an artifact, or of an envelope's PAE.
+func (b Bundle) Signed() Digest {
+	if b.Envelope != nil {
+		return DigestOf(PAE(b.Envelope.PayloadType, b.Envelope.Payload))
+	}
+	if b.Blob != nil {
+		return b.Blob.Digest
+	}
+	return Digest{}
+}
+
+// Signature is the one signature, or nil.
+func (b Bundle) Signature() []byte {
+	switch {
+	case b.Envelope != nil && len(b.Envelope.Signatures) == 1:
+		return b.Envelope.Signatures[0].Bytes
+	case b.Blob != nil:
+		return b.Blob.Signature
+	default:
+		return nil
+	}
+}
+
+// AddTimestamp adds the response of a timestamp authority over the signature.
+func (b *Bundle) AddTimestamp(response []byte) error {
+	t, err := ParseTimestamp(response)
+	if err != nil {
+		return err
+	}
+	if !t.Covers(b.Signature()) {
+		return malformed(CodeTimestampSubject, "expected one of the signature, got one of something else")
+	}
+	raw, err := encode(timestampJSON{response})
+	if err != nil {
+		return err
+	}
+	b.Timestamps = append(b.Timestamps, raw)
+	return nil
+}
+
+// AddLogEntry adds an entry of a transparency log about the signature by the key, which is that of the certificate if the bundle has one.
+func (b *Bundle) AddLogEntry(entry []byte, key Key) error {
+	e, err := parseLogEntry(entry)
+	if err != nil {
+		return err
+	}
+	body, err := e.body()
+	if err != nil {
+		return &FormError{CodeLogEntry, err}
+	}
+	if err := body.binds(*b, key); err != nil {
+		return &FormError{CodeLogSubject, err}
+	}
+	// A log may answer with members that say nothing, such as null.
+	raw, err := encode(e)
+	if err != nil {
+		return err
+	}
+	b.LogEntries = append(b.LogEntries, raw)
+	return nil
 }
 
 // ParseBundle reads a bundle of at most [MaxBundle] bytes. Log entries and timestamps are objects, and not looked into. The error is

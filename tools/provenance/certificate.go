@@ -48,31 +48,52 @@ func identityOf(c *x509.Certificate) (CertificateIdentity, error) {
 	return found, nil
 }
 
-// keyOf returns the key of a certificate that the trust root issued and that is valid at the time. The time of a signature is not
-// known: only a certificate that is still valid is proof.
-func (r TrustRoot) keyOf(c *x509.Certificate, at time.Time) (Key, Code, error) {
-	if at.Before(c.NotBefore) || at.After(c.NotAfter) {
-		return Key{}, CodeCertificateTime, fmt.Errorf("certificate: expected one that is valid at %s, got one that is valid from %s to %s",
-			at.UTC().Format(time.RFC3339), c.NotBefore.Format(time.RFC3339), c.NotAfter.Format(time.RFC3339))
-	}
+// certifies asks whether an authority of the trust root issued a signer's certificate, valid at each of the times, and how many certificate
+// logs promised to publish it.
+func (r TrustRoot) certifies(c *x509.Certificate, times []time.Time, needed int) (Code, error) {
 	if c.IsCA {
-		return Key{}, CodeCertificate, errors.New("certificate: expected that of a signer, got that of an authority")
+		return CodeCertificate, errors.New("certificate: expected that of a signer, got that of an authority")
 	}
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	for _, root := range r.Roots {
-		roots.AddCert(root)
+	for _, at := range times {
+		if at.Before(c.NotBefore) || at.After(c.NotAfter) {
+			return CodeCertificateTime, fmt.Errorf("certificate: expected one that is valid at %s, got one that is valid from %s to %s",
+				at.UTC().Format(time.RFC3339), c.NotBefore.Format(time.RFC3339), c.NotAfter.Format(time.RFC3339))
+		}
 	}
-	for _, intermediate := range r.Intermediates {
-		intermediates.AddCert(intermediate)
-	}
-	if _, err := c.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-	}); err != nil {
-		return Key{}, CodeCertificate, fmt.Errorf("certificate: expected one that an authority of the trust root issued for signing code, got another one: %w", err)
-	}
-	key, err := NewKey(c.PublicKey)
+	issuer, err := r.issuer(c, times)
 	if err != nil {
-		return Key{}, CodeCertificate, fmt.Errorf("certificate: %w", err)
+		return CodeCertificate, fmt.Errorf("certificate: expected one that an authority of the trust root issued for signing code, got another one: %w", err)
 	}
-	return key, "", nil
+	if len(r.CertificateLogs) == 0 {
+		return "", nil
+	}
+	got, err := r.promises(c, issuer)
+	if err != nil {
+		return CodeCertificateLog, fmt.Errorf("certificate: %w", err)
+	}
+	if got < needed {
+		return CodeCertificateLog, fmt.Errorf("certificate: expected promises of %d certificate logs of the trust root, got %d", needed, got)
+	}
+	return "", nil
+}
+
+// issuer returns the authority's certificate that issued another one. One authority has to be believed at all times.
+func (r TrustRoot) issuer(c *x509.Certificate, times []time.Time) (*x509.Certificate, error) {
+	err := errors.New("the trust root lists none")
+	for _, a := range r.Authorities {
+		var chain []*x509.Certificate
+		for _, at := range times {
+			if !a.Validity.contains(at) {
+				chain, err = nil, fmt.Errorf("the trust root believes it %s", a.Validity)
+				break
+			}
+			if chain, err = a.chain(c, at, x509.ExtKeyUsageCodeSigning); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			return chain[1], nil
+		}
+	}
+	return nil, err
 }

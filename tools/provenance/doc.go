@@ -9,5 +9,10 @@
 // upper-case digests and signatures without a policy that names their signer are refused. A signer counts once, by what its key is
 // and never by what it is called. The one signature algorithm is ECDSA on P-256 with SHA-256.
 //
-// Subpackages hold what is heavier: the encrypted key file, keys of a KMS, bills of materials, layouts.
+// Whoever signs without a key that anybody keeps has a certificate that lives for minutes. A [TrustRoot] (protos/sigstore_trustroot.proto)
+// says whose word is taken about it: authorities that issue certificates, logs that promise to publish them (RFC 6962), authorities that
+// date signatures (RFC 3161, RFC 5652), and logs that record them (Rekor v1 and v2; RFC 9162, C2SP's checkpoints). A certificate counts
+// at the times that these have signed; an entry or a timestamp of somebody who is listed has to be right and about this very signature.
+//
+// Subpackages hold what is heavier: the encrypted key file, keys of a KMS, services on the network, bills of materials, layouts.
 package provenance

@@ -26,9 +26,22 @@ const (
 	CodeSigner          Code = "signer"           // nobody whom the policy names
 	CodeKeyTime         Code = "key-time"         // the key is not valid yet, or no more
 	CodeCertificate     Code = "certificate"      // malformed, or not issued by the trust root
-	CodeCertificateTime Code = "certificate-time" // the certificate is not valid yet, or no more
+	CodeCertificateTime Code = "certificate-time" // the certificate is not valid yet, or no more, and nobody dated the signature otherwise
 	CodeRepeated        Code = "repeated"         // a second signature of one identity
 	CodeThreshold       Code = "threshold"        // too few identities
+
+	CodeTimestamp          Code = "timestamp"           // malformed, or its signature does not verify
+	CodeTimestampSubject   Code = "timestamp-subject"   // a timestamp of something else
+	CodeTimestampAuthority Code = "timestamp-authority" // of an authority that the trust root does not list, or not for that time
+	CodeTimestampMissing   Code = "timestamp-missing"   // fewer timestamps than the policy asks for
+	CodeLog                Code = "log"                 // of a log that the trust root does not list, or not for that time
+	CodeLogEntry           Code = "log-entry"           // malformed, or of an unknown kind
+	CodeLogSubject         Code = "log-subject"         // an entry about another signature, another artifact or another signer
+	CodeLogProof           Code = "log-proof"           // proof, checkpoint or promise does not verify
+	CodeLogMissing         Code = "log-missing"         // fewer log entries than the policy asks for
+	CodeCertificateLog     Code = "certificate-log"     // no certificate log promised to publish the certificate
+	CodeTime               Code = "time"                // signed after the time to judge for
+	CodeTrustRoot          Code = "trust-root"          // no trust root v0.1
 )
 
 // Reason is why something does not count.

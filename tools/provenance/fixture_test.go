@@ -47,7 +47,12 @@ func golden(t *testing.T, name string, got []byte) {
 
 func read(t testing.TB, name string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", name))
+	return readFile(t, filepath.Join("testdata", name))
+}
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	check(t, err)
 	return data
 }
@@ -178,7 +183,7 @@ func newAuthority(t testing.TB) authority {
 }
 
 func (a authority) root() provenance.TrustRoot {
-	return provenance.TrustRoot{Roots: []*x509.Certificate{a.certificate}}
+	return provenance.TrustRoot{Authorities: []provenance.Authority{{Chain: []*x509.Certificate{a.certificate}}}}
 }
 
 const (

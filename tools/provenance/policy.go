@@ -1,7 +1,6 @@
 package provenance
 
 import (
-	"crypto/x509"
 	"fmt"
 	"slices"
 	"time"
@@ -17,8 +16,14 @@ type Policy struct {
 	At time.Time
 	// PredicateTypes are the kinds of claims to accept, for [VerifyStatement]. At least one.
 	PredicateTypes []string
-	// OlderStatements accepts statements of in-toto v0.1, too, which is what cosign 2 writes.
+	// OlderStatements accepts statements of in-toto v0.1, too, which is what cosign writes, up to 3.1.
 	OlderStatements bool
+	// Timestamps is by how many timestamp authorities of the trust root each signature has to be dated, and LogEntries in how many
+	// of its transparency logs it has to stand; those of one operator count once. A certificate that is not valid at the time to judge for needs a time from either in any case.
+	Timestamps, LogEntries int
+	// CertificateLogs is how many certificate logs of the trust root have to have promised to publish a certificate. It is at least 1 if
+	// the trust root has any.
+	CertificateLogs int
 }
 
 // Identity is one person or service. Whichever of its keys and certificates it signs with, it counts once.
@@ -42,11 +47,6 @@ type CertificateIdentity struct {
 	Issuer string
 	// Subject is the alternative name of the certificate: an e-mail address, or a URI that names a workflow with its ref.
 	Subject string
-}
-
-// TrustRoot holds the certificate authorities whose certificates are believed. Without any, only keys count.
-type TrustRoot struct {
-	Roots, Intermediates []*x509.Certificate
 }
 
 func (p Policy) check() error {
@@ -91,6 +91,27 @@ func (p Policy) check() error {
 				return &PolicyError{fmt.Sprintf("identity %q: expected each certificate once, got %s again, which %q has", identity.Name, c, other)}
 			}
 			certificates[c] = identity.Name
+		}
+	}
+	return nil
+}
+
+// checkAgainst refuses a policy that asks for more than a trust root could ever give.
+func (p Policy) checkAgainst(root TrustRoot) error {
+	if err := root.check(); err != nil {
+		return &PolicyError{"trust root: " + err.Error()}
+	}
+	stampers := make(operators)
+	for i, a := range root.TimestampAuthorities {
+		stampers.add(a.Operator, i)
+	}
+	for _, need := range []struct {
+		name string
+		want int
+		have operators
+	}{{"timestamps", p.Timestamps, stampers}, {"log entries", p.LogEntries, operatorsOf(root.Logs)}, {"certificate logs", p.CertificateLogs, operatorsOf(root.CertificateLogs)}} {
+		if need.want < 0 || need.want > len(need.have) {
+			return &PolicyError{fmt.Sprintf("%s: expected 0 to %d, as many operators as the trust root lists, got %d", need.name, len(need.have), need.want)}
 		}
 	}
 	return nil

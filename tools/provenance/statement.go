@@ -13,7 +13,7 @@ import (
 const (
 	// StatementType is that of in-toto Statement v1.
 	StatementType = "https://in-toto.io/Statement/v1"
-	// StatementTypeV01 is that of the version before, which has the same members and which cosign 2 writes.
+	// StatementTypeV01 is that of the version before, which has the same members and which cosign writes, up to 3.1.
 	StatementTypeV01 = "https://in-toto.io/Statement/v0.1"
 
 	// MaxStatement bounds a statement as JSON, in bytes: three quarters of an envelope, as base64 has it.

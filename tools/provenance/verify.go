@@ -30,6 +30,22 @@ type VerifiedSigner struct {
 	Key  Fingerprint `json:"key"`
 	// Bundle is the position of its first bundle that counts.
 	Bundle int `json:"bundle"`
+	// Times are when timestamp authorities and logs say that it was signed, and LogEntries where it is recorded.
+	Times      []VerifiedTime     `json:"times,omitempty"`
+	LogEntries []VerifiedLogEntry `json:"log_entries,omitempty"`
+}
+
+// VerifiedTime is a time that somebody of the trust root signed.
+type VerifiedTime struct {
+	At time.Time `json:"at"`
+	// By is where the timestamp authority or the log is, as the trust root has it.
+	By string `json:"by"`
+}
+
+// VerifiedLogEntry is an entry of a log of the trust root.
+type VerifiedLogEntry struct {
+	Log   string `json:"log"`
+	Index int64  `json:"index"`
 }
 
 // VerifyStatement verifies that enough of the policy's identities signed one and the same statement about the artifact, each in a bundle
@@ -49,7 +65,7 @@ func VerifyStatement(bundles [][]byte, artifact Digest, policy Policy, root Trus
 		if first := v.bundles[0].Envelope; b.Envelope.PayloadType != first.PayloadType || !bytes.Equal(b.Envelope.Payload, first.Payload) {
 			return nil, refuse(CodeDiffering, i, "expected the statement of bundle 0, byte for byte, got another one")
 		}
-		v.count(i, DigestOf(PAE(b.Envelope.PayloadType, b.Envelope.Payload)), b.Envelope.Signatures[0].Bytes)
+		v.count(i)
 	}
 	result, err := v.conclude()
 	if err != nil {
@@ -78,7 +94,7 @@ func VerifyBlob(bundles [][]byte, artifact Digest, policy Policy, root TrustRoot
 		if b.Blob.Digest != artifact {
 			return nil, refuse(CodeSubject, i, fmt.Sprintf("expected a signature over %s, got one over %s", artifact, b.Blob.Digest))
 		}
-		v.count(i, artifact, b.Blob.Signature)
+		v.count(i)
 	}
 	return v.conclude()
 }
@@ -122,6 +138,9 @@ func (v *verification) parse(bundles [][]byte) error {
 	if err := v.policy.check(); err != nil {
 		return err
 	}
+	if err := v.policy.checkAgainst(v.root); err != nil {
+		return err
+	}
 	if len(bundles) == 0 || len(bundles) > MaxBundles {
 		return refuse(CodeBundle, -1, fmt.Sprintf("expected 1 to %d bundles, got %d", MaxBundles, len(bundles)))
 	}
@@ -131,91 +150,95 @@ func (v *verification) parse(bundles [][]byte) error {
 			return &Refusal{[]Reason{reasonOf(i, err)}}
 		}
 		v.bundles = append(v.bundles, b)
-		if len(b.LogEntries) > 0 {
-			v.notChecked = append(v.notChecked, "transparency log entries")
-		}
-		if len(b.Timestamps) > 0 {
-			v.notChecked = append(v.notChecked, "timestamps")
-		}
 	}
 	return nil
 }
 
-// count finds the identity whose signature over a digest bundle i holds.
-func (v *verification) count(i int, digest Digest, signature []byte) {
+// count finds the identity whose signature bundle i holds, and asks whoever else has to vouch for it.
+func (v *verification) count(i int) {
 	b := v.bundles[i]
-	var name string
-	var key Key
+	var signer VerifiedSigner
 	var reason *Reason
 	if b.Certificate != nil {
-		name, key, reason = v.byCertificate(b, digest, signature)
+		signer, reason = v.byCertificate(b)
 	} else {
-		name, key, reason = v.byKey(b, digest, signature)
+		signer, reason = v.byKey(b)
 	}
 	// A key that an authority certified for one identity may be what another one signs with: it is one key.
-	if reason == nil && slices.ContainsFunc(v.signers, func(s VerifiedSigner) bool { return s.Name == name || s.Key == key.Fingerprint() }) {
-		reason = &Reason{Code: CodeRepeated, Text: fmt.Sprintf("expected a further identity with a further key, got %q with key %s again", name, key.Fingerprint())}
+	if reason == nil && slices.ContainsFunc(v.signers, func(s VerifiedSigner) bool { return s.Name == signer.Name || s.Key == signer.Key }) {
+		reason = &Reason{Code: CodeRepeated, Text: fmt.Sprintf("expected a further identity with a further key, got %q with key %s again", signer.Name, signer.Key)}
 	}
 	if reason != nil {
 		reason.Bundle = i
 		v.notCounted = append(v.notCounted, *reason)
 		return
 	}
-	v.signers = append(v.signers, VerifiedSigner{name, key.Fingerprint(), i})
+	signer.Bundle = i
+	v.signers = append(v.signers, signer)
 }
 
-func (v *verification) byKey(b Bundle, digest Digest, signature []byte) (string, Key, *Reason) {
+func (v *verification) byKey(b Bundle) (VerifiedSigner, *Reason) {
 	hinted := false
 	for _, identity := range v.policy.Identities {
 		for _, k := range identity.Keys {
 			hinted = hinted || k.Key.Hint() == b.Hint
-			if !k.Key.verifies(digest, signature) {
+			if !k.Key.verifies(b.Signed(), b.Signature()) {
 				continue
 			}
 			if b.Hint != "" && b.Hint != k.Key.Hint() {
-				return "", Key{}, &Reason{Code: CodeKeyHint, Text: fmt.Sprintf("expected the hint %s of the key that verifies it, got %.80q", k.Key.Hint(), b.Hint)}
+				return VerifiedSigner{}, &Reason{Code: CodeKeyHint, Text: fmt.Sprintf("expected the hint %s of the key that verifies it, got %.80q", k.Key.Hint(), b.Hint)}
 			}
-			if at := v.policy.At; at.Before(k.NotBefore) || (!k.NotAfter.IsZero() && at.After(k.NotAfter)) {
-				return "", Key{}, &Reason{Code: CodeKeyTime, Text: fmt.Sprintf("expected a key of %q that is valid at %s, got %s, valid %s",
-					identity.Name, at.UTC().Format(time.RFC3339), k.Key.Fingerprint(), k.window())}
+			if window := (Validity{k.NotBefore, k.NotAfter}); !window.contains(v.policy.At) {
+				return VerifiedSigner{}, &Reason{Code: CodeKeyTime, Text: fmt.Sprintf("expected a key of %q that is valid at %s, got %s, valid %s",
+					identity.Name, v.policy.At.UTC().Format(time.RFC3339), k.Key.Fingerprint(), window)}
 			}
-			return identity.Name, k.Key, nil
+			signer := VerifiedSigner{Name: identity.Name, Key: k.Key.Fingerprint()}
+			_, reason := v.witness(b, k.Key, &signer)
+			return signer, reason
 		}
 	}
 	if hinted {
-		return "", Key{}, &Reason{Code: CodeSignature, Text: "expected a signature by the key that is named, got one that it does not verify"}
+		return VerifiedSigner{}, &Reason{Code: CodeSignature, Text: "expected a signature by the key that is named, got one that it does not verify"}
 	}
-	return "", Key{}, &Reason{Code: CodeSigner, Text: fmt.Sprintf("expected a signature by a key of the policy, got one that none of them verifies, by a key named %.80q", b.Hint)}
+	return VerifiedSigner{}, &Reason{Code: CodeSigner, Text: fmt.Sprintf("expected a signature by a key of the policy, got one that none of them verifies, by a key named %.80q", b.Hint)}
 }
 
-func (k ValidKey) window() string {
-	from, to := "from ever", "for ever"
-	if !k.NotBefore.IsZero() {
-		from = "from " + k.NotBefore.UTC().Format(time.RFC3339)
-	}
-	if !k.NotAfter.IsZero() {
-		to = "to " + k.NotAfter.UTC().Format(time.RFC3339)
-	}
-	return from + " " + to
-}
-
-func (v *verification) byCertificate(b Bundle, digest Digest, signature []byte) (string, Key, *Reason) {
+func (v *verification) byCertificate(b Bundle) (VerifiedSigner, *Reason) {
 	found, err := identityOf(b.Certificate)
 	if err != nil {
-		return "", Key{}, &Reason{Code: CodeCertificate, Text: "certificate: " + err.Error()}
+		return VerifiedSigner{}, &Reason{Code: CodeCertificate, Text: "certificate: " + err.Error()}
 	}
 	i := slices.IndexFunc(v.policy.Identities, func(identity Identity) bool { return slices.Contains(identity.Certificates, found) })
 	if i < 0 {
-		return "", Key{}, &Reason{Code: CodeSigner, Text: fmt.Sprintf("expected a certificate of an identity of the policy, got that of %.200s", found)}
+		return VerifiedSigner{}, &Reason{Code: CodeSigner, Text: fmt.Sprintf("expected a certificate of an identity of the policy, got that of %.200s", found)}
 	}
-	key, code, err := v.root.keyOf(b.Certificate, v.policy.At)
+	key, err := NewKey(b.Certificate.PublicKey)
 	if err != nil {
-		return "", Key{}, &Reason{Code: code, Text: err.Error()}
+		return VerifiedSigner{}, &Reason{Code: CodeCertificate, Text: "certificate: " + err.Error()}
 	}
-	if !key.verifies(digest, signature) {
-		return "", Key{}, &Reason{Code: CodeSignature, Text: "expected a signature by the key of the certificate, got one that it does not verify"}
+	if !key.verifies(b.Signed(), b.Signature()) {
+		return VerifiedSigner{}, &Reason{Code: CodeSignature, Text: "expected a signature by the key of the certificate, got one that it does not verify"}
 	}
-	return v.policy.Identities[i].Name, key, nil
+	signer := VerifiedSigner{Name: v.policy.Identities[i].Name, Key: key.Fingerprint()}
+	unknown, reason := v.witness(b, key, &signer)
+	if reason != nil {
+		return VerifiedSigner{}, reason
+	}
+	var times []time.Time
+	for _, t := range signer.Times {
+		times = append(times, t.At)
+	}
+	if len(times) == 0 {
+		// Nobody said when it was signed: only a certificate that is still valid is proof.
+		times = []time.Time{v.policy.At}
+	}
+	if code, err := v.root.certifies(b.Certificate, times, v.policy.CertificateLogs); err != nil {
+		if code == CodeCertificateTime && len(signer.Times) == 0 && unknown != nil {
+			return VerifiedSigner{}, unknown
+		}
+		return VerifiedSigner{}, &Reason{Code: code, Text: err.Error()}
+	}
+	return signer, nil
 }
 
 // conclude compares with the threshold.

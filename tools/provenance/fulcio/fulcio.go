@@ -1,7 +1,6 @@
 package fulcio
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,11 +13,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 
 	"github.com/boardroom-tee/boardroom/tools/provenance"
+	"github.com/boardroom-tee/boardroom/tools/provenance/service"
 )
 
 const (
@@ -32,29 +30,15 @@ const (
 )
 
 // Service is a certificate authority.
-type Service struct {
-	address string
-	client  http.Client
-}
+type Service struct{ service *service.Service }
 
 // New names an authority by its address, https:// or on this machine http://. A transport of nil is the default one.
 func New(address string, transport http.RoundTripper) (*Service, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("certificate authority: expected an address as in https://fulcio.example, got %.200q", address)
+	s, err := service.New("certificate authority", address, path, true, transport)
+	if err != nil {
+		return nil, err
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
-		return nil, fmt.Errorf("certificate authority: expected https://, because a token is sent there, got %.200q", address)
-	}
-	return &Service{address: strings.TrimSuffix(address, "/") + path, client: http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
-}
-
-func local(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || (err == nil && address.IsLoopback())
+	return &Service{s}, nil
 }
 
 // Signer signs with a key that one certificate is for. It is for one signature, or for the few of one release.
@@ -129,40 +113,26 @@ func (s *Service) Certify(ctx context.Context, token string) (*Signer, error) {
 	}
 	got, err := s.post(ctx, body, token)
 	if err != nil {
-		return nil, fmt.Errorf("certificate authority %s: %w", s.address, err)
+		return nil, fmt.Errorf("certificate authority %s: %w", s.service, err)
 	}
 	certificate, err := got.certificate(public)
 	if err != nil {
-		return nil, fmt.Errorf("certificate authority %s: %w", s.address, err)
+		return nil, fmt.Errorf("certificate authority %s: %w", s.service, err)
 	}
 	return &Signer{private, public, certificate}, nil
 }
 
 func (s *Service) post(ctx context.Context, body []byte, token string) (*answer, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.address, bytes.NewReader(body))
+	response, err := s.service.Post(ctx, body, "application/json", "application/json", maxAnswer)
 	if err != nil {
 		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Accept", "application/json")
-	response, err := s.client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxAnswer {
-		return nil, fmt.Errorf("expected an answer of at most %d bytes, got more", maxAnswer)
 	}
 	// Members that are not known are none of a client's business: the answer is not signed, and the certificate in it is.
 	var got answer
-	err = json.Unmarshal(data, &got)
-	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
+	err = json.Unmarshal(response.Data, &got)
+	if !response.OK() {
 		said := strings.ReplaceAll(got.Message, token, "…")
-		return nil, fmt.Errorf("expected status 200 or 201, got %d: it says %q", response.StatusCode, said[:min(len(said), maxComplaint)])
+		return nil, fmt.Errorf("expected status 200 or 201, got %d: it says %q", response.Status, said[:min(len(said), maxComplaint)])
 	}
 	if err != nil {
 		return nil, errors.New("expected JSON, got something else")

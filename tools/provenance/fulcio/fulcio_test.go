@@ -130,7 +130,7 @@ func TestSign(t *testing.T) {
 		p := provenance.Policy{
 			Identities: []provenance.Identity{{Name: "ci", Certificates: []provenance.CertificateIdentity{{Issuer: issuer, Subject: workflow}}}}, Threshold: 1, At: now,
 		}
-		root := provenance.TrustRoot{Roots: []*x509.Certificate{a.root}}
+		root := provenance.TrustRoot{Authorities: []provenance.Authority{{Chain: []*x509.Certificate{a.root}}}}
 		if _, err := provenance.VerifyBlob([][]byte{data}, provenance.DigestOf(artifact), p, root); err != nil {
 			t.Error(err)
 		}

@@ -162,17 +162,19 @@ func document(files map[string]file, subject Subject, digest v1.Hash, at time.Ti
 		slices.Sort(linked)
 		dependencies = append(dependencies, cyclonedx.Dependency{Ref: ref, Dependencies: &linked})
 	}
-	slices.SortFunc(components, func(a, b cyclonedx.Component) int { return strings.Compare(a.BOMRef, b.BOMRef) })
 	dependencies = append(dependencies, cyclonedx.Dependency{Ref: root, Dependencies: &paths})
+	return finish(&cyclonedx.Component{
+		BOMRef: root, Type: cyclonedx.ComponentTypeContainer, Name: subject.Name, Version: subject.Version,
+		Hashes: &[]cyclonedx.Hash{{Algorithm: cyclonedx.HashAlgoSHA256, Value: digest.Hex}},
+	}, components, dependencies, at)
+}
+
+// finish puts the document together. Components and dependencies are sorted by their references.
+func finish(about *cyclonedx.Component, components []cyclonedx.Component, dependencies []cyclonedx.Dependency, at time.Time) ([]byte, error) {
+	slices.SortFunc(components, func(a, b cyclonedx.Component) int { return strings.Compare(a.BOMRef, b.BOMRef) })
 	slices.SortFunc(dependencies, func(a, b cyclonedx.Dependency) int { return strings.Compare(a.Ref, b.Ref) })
 	bom := cyclonedx.NewBOM()
-	bom.Metadata = &cyclonedx.Metadata{
-		Timestamp: at.UTC().Format(time.RFC3339),
-		Component: &cyclonedx.Component{
-			BOMRef: root, Type: cyclonedx.ComponentTypeContainer, Name: subject.Name, Version: subject.Version,
-			Hashes: &[]cyclonedx.Hash{{Algorithm: cyclonedx.HashAlgoSHA256, Value: digest.Hex}},
-		},
-	}
+	bom.Metadata = &cyclonedx.Metadata{Timestamp: at.UTC().Format(time.RFC3339), Component: about}
 	bom.Components, bom.Dependencies = &components, &dependencies
 	bom.SerialNumber = ""
 	unnumbered, err := encode(bom)
