@@ -3,6 +3,8 @@ package guest
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +16,7 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/dstack/agentapi"
 	"github.com/boardroom-tee/boardroom/tools/guest/agent"
 	"github.com/boardroom-tee/boardroom/tools/guest/engine"
+	"github.com/boardroom-tee/boardroom/tools/guest/host"
 	"github.com/boardroom-tee/boardroom/tools/guest/keys"
 	"github.com/boardroom-tee/boardroom/tools/guest/public"
 	"github.com/boardroom-tee/boardroom/tools/guest/registers"
@@ -23,9 +26,6 @@ import (
 // agentRelease is the release of dstack whose guest this is.
 var agentRelease = agent.Release.String()
 
-// Revision names the build. The linker sets it.
-var Revision = "unknown"
-
 // says is what the guest agent calls itself in refusals.
 const says = "the guest agent"
 
@@ -33,14 +33,24 @@ const says = "the guest agent"
 type system interface {
 	Mount() error
 	LoadModules() error
+	// WatchButton has the power button call press.
+	WatchButton(press func()) error
 	OpenTEE() (registers.TEE, error)
 	ReadShare() (share.Files, error)
 	Network(ctx context.Context) error
 	// Unpack puts the host's files and the compose file where the application finds them.
 	Unpack(files share.Files, compose string) error
-	// Serve serves handlers by their place: a path is a socket, anything else an address of TCP.
+	// Reporter tells the host on a port of vsock.
+	Reporter(port uint32) reporter
+	// Serve serves handlers by their place: a path is a socket, hostPlace is for the host alone, anything else is an address of TCP.
 	Serve(ctx context.Context, handlers map[string]http.Handler) error
 	StartEngine(ctx context.Context, mirror string) (containers, error)
+}
+
+// reporter tells the host; see package host.
+type reporter interface {
+	Tell(event, payload string)
+	Close(grace time.Duration)
 }
 
 // containers is the container engine.
@@ -58,6 +68,9 @@ type boot struct {
 	system  system
 	console io.Writer
 	started time.Time
+	// stop ends the guest in order, by the context that its boot runs in.
+	stop func()
+	host reporter
 
 	tee     registers.TEE
 	log     *agent.Log
@@ -83,6 +96,7 @@ func (b *boot) steps() []step {
 	return []step{
 		{"mount file systems", func(context.Context) error { return b.system.Mount() }},
 		{"load kernel modules", func(context.Context) error { return b.system.LoadModules() }},
+		{"watch the power button", func(context.Context) error { return b.system.WatchButton(b.stop) }},
 		{"open the measurement registers", b.openTEE},
 		{"read the host's files", b.readShare},
 		{"check the application", b.check},
@@ -95,6 +109,7 @@ func (b *boot) steps() []step {
 		{"serve the guest agent", b.serve},
 		{"measure that the system is ready", func(context.Context) error { return b.measure("system-ready") }},
 		{"start the container engine", b.startEngine},
+		{"answer the host", b.serveHost},
 		{"serve the public port", b.servePublic},
 		{"start the application", func(ctx context.Context) error { return b.engine.Up(ctx) }},
 	}
@@ -109,15 +124,24 @@ type StepError struct {
 func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
 func (e *StepError) Unwrap() error { return e.Err }
 
+// farewell is how long the host may take to learn why the guest ends.
+const farewell = 2 * time.Second
+
 // run takes the steps in their order. The error is a [*StepError].
 func (b *boot) run(ctx context.Context) error {
+	b.host = (*host.Reporter)(nil) // until it is known where it listens
 	for _, s := range b.steps() {
 		b.say("%s", s.name)
+		b.host.Tell(host.BootProgress, s.name)
 		if err := s.do(ctx); err != nil {
-			return &StepError{s.name, err}
+			err := &StepError{s.name, err}
+			b.host.Tell(host.BootError, err.Error())
+			b.host.Close(farewell)
+			return err
 		}
 	}
 	b.say("ready")
+	b.host.Tell(host.BootProgress, "done")
 	return nil
 }
 
@@ -146,6 +170,13 @@ func (b *boot) readShare(context.Context) (err error) {
 	if b.config, err = share.ParseSystem(b.files[share.SysConfig]); err != nil {
 		return err
 	}
+	port, err := host.ParseURL(b.config.HostAPI)
+	if err != nil {
+		return &share.FileError{Name: share.SysConfig, Err: fmt.Errorf("host_api_url: %w", err)}
+	}
+	if port != 0 {
+		b.host = b.system.Reporter(port)
+	}
 	// Without a KMS there is nothing in it to take: the seed is new each time, and the application's id is that of the compose hash.
 	if _, err = share.ParseInstance(b.files[share.InstanceInfo]); err != nil {
 		return err
@@ -160,8 +191,9 @@ func (b *boot) check(context.Context) error {
 		return err
 	}
 	launch := dstack.Launch{Release: agent.Release}
+	var seed []byte
 	if !b.compose.NoInstanceID {
-		seed := make([]byte, 20)
+		seed = make([]byte, 20)
 		rand.Read(seed)
 		instance, err := dstack.NewInstanceID(seed, b.compose.Hash().AppID(), nil)
 		if err != nil {
@@ -180,6 +212,15 @@ func (b *boot) check(context.Context) error {
 		return fmt.Errorf("expected %s as the first event, got %s", preparing.Name, first.Name)
 	}
 	b.done = 1
+	document, err := json.Marshal(struct {
+		Seed     string `json:"instance_id_seed"`
+		Instance string `json:"instance_id"`
+		App      string `json:"app_id"`
+	}{hex.EncodeToString(seed), b.facts.Instance.String(), b.facts.App.String()})
+	if err != nil {
+		return err
+	}
+	b.host.Tell(host.InstanceInfo, string(document))
 	return nil
 }
 
@@ -231,7 +272,7 @@ var (
 const publicAddress = ":8090"
 
 func (b *boot) serve(ctx context.Context) error {
-	b.agent = agent.New(b.log, b.keys, b.facts, b.compose, b.config.VMConfig, Revision)
+	b.agent = agent.New(b.log, b.keys, b.facts, b.compose, b.config.VMConfig)
 	handlers := make(map[string]http.Handler)
 	for _, socket := range dstackSockets {
 		handlers[socket] = agentapi.Dstack(b.agent, says)
@@ -245,6 +286,15 @@ func (b *boot) serve(ctx context.Context) error {
 func (b *boot) startEngine(ctx context.Context) (err error) {
 	b.engine, err = b.system.StartEngine(ctx, b.config.Registry)
 	return err
+}
+
+// hostPlace is where the host may ask, and nobody else.
+const hostPlace = "vsock"
+
+func (b *boot) serveHost(ctx context.Context) error {
+	return b.system.Serve(ctx, map[string]http.Handler{hostPlace: host.Handler(host.Guest{
+		Agent: b.agent, Containers: b.engine, Resolv: resolvFile, Stored: "/var", Shutdown: b.stop,
+	}, says)})
 }
 
 func (b *boot) servePublic(ctx context.Context) error {
@@ -271,9 +321,15 @@ func (b *boot) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		b.say("stopping")
+		b.host.Tell(host.ShutdownProgress, "stopping the application")
 		b.engine.Stop()
+		b.host.Tell(host.ShutdownProgress, "powering off")
+		b.host.Close(farewell)
 		return nil
 	case <-b.engine.Ended():
-		return b.engine.Err()
+		err := b.engine.Err()
+		b.host.Tell(host.BootError, err.Error())
+		b.host.Close(farewell)
+		return err
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/boardroom-tee/boardroom/tools/dstack"
 	"github.com/boardroom-tee/boardroom/tools/eventlog"
@@ -51,6 +52,8 @@ type simSystem struct {
 	compose  string
 	mirror   string
 	handlers map[string]http.Handler
+	port     uint32
+	told     []string
 }
 
 func (s *simSystem) note(what string) error {
@@ -60,9 +63,21 @@ func (s *simSystem) note(what string) error {
 
 func (s *simSystem) Mount() error                    { return s.note("mount") }
 func (s *simSystem) LoadModules() error              { return s.note("modules") }
+func (s *simSystem) WatchButton(func()) error        { return s.note("button") }
 func (s *simSystem) OpenTEE() (registers.TEE, error) { return s.tee, s.note("tee") }
 func (s *simSystem) ReadShare() (share.Files, error) { return s.files, s.note("share") }
 func (s *simSystem) Network(context.Context) error   { return s.note("network") }
+
+func (s *simSystem) Reporter(port uint32) reporter {
+	s.port = port
+	return simReporter{s}
+}
+
+// simReporter is a host that listens.
+type simReporter struct{ *simSystem }
+
+func (r simReporter) Tell(event, payload string) { r.told = append(r.told, event+": "+payload) }
+func (r simReporter) Close(time.Duration)        { r.told = append(r.told, "closed") }
 
 func (s *simSystem) Unpack(_ share.Files, compose string) error {
 	s.compose = compose
@@ -118,7 +133,7 @@ func simCompose(t *testing.T, changed map[string]any) []byte {
 func simBoot(t *testing.T, compose []byte) (*boot, *simSystem, *bytes.Buffer) {
 	t.Helper()
 	s := &simSystem{tee: new(simTEE), handlers: make(map[string]http.Handler), files: share.Files{
-		share.AppCompose: compose, share.SysConfig: []byte(`{"vm_config":"{\"cpu_count\":1}","docker_registry":"https://mirror.example"}`),
+		share.AppCompose: compose, share.SysConfig: []byte(`{"vm_config":"{\"cpu_count\":1}","docker_registry":"https://mirror.example","host_api_url":"vsock://2:10000/api"}`),
 	}}
 	var console bytes.Buffer
 	return &boot{system: s, console: &console}, s, &console
@@ -133,9 +148,9 @@ func TestBoot(t *testing.T) {
 	}
 	// Events: system-preparing; app-id, compose-hash, instance-id, boot-mr-done; key-provider, storage-fs; system-ready.
 	want := []string{
-		"mount after 0 events", "modules after 0 events", "tee after 0 events", "share after 1 events", "network after 5 events",
+		"mount after 0 events", "modules after 0 events", "button after 0 events", "tee after 0 events", "share after 1 events", "network after 5 events",
 		"unpack after 7 events", "serve /run/dstack.sock /run/dstack/dstack.sock /run/dstack/tappd.sock /run/tappd.sock after 7 events",
-		"engine after 8 events", "serve :8090 after 8 events", "up after 8 events",
+		"engine after 8 events", "serve vsock after 8 events", "serve :8090 after 8 events", "up after 8 events",
 	}
 	if !slices.Equal(s.done, want) {
 		t.Errorf("the boot was\n%q, want\n%q", s.done, want)
@@ -145,6 +160,10 @@ func TestBoot(t *testing.T) {
 	}
 	if !strings.HasSuffix(console.String(), " ready\n") {
 		t.Errorf("console %q", console)
+	}
+	if s.port != 10000 || len(s.told) < 3 || s.told[0] != "boot.progress: check the application" ||
+		!strings.HasPrefix(s.told[1], `instance.info: {"instance_id_seed":"`) || s.told[len(s.told)-1] != "boot.progress: done" {
+		t.Errorf("port %d was told %q", s.port, s.told)
 	}
 	// What the guest says of itself leads to what is in the register, and is what was predicted.
 	w := httptest.NewRecorder()
@@ -209,6 +228,7 @@ func TestBootRefuses(t *testing.T) {
 		"instance":              {nil, func(s *simSystem) { s.files[share.InstanceInfo] = []byte("[]") }, "read the host's files", share.InstanceInfo},
 		"compose file is none":  {nil, func(s *simSystem) { s.files[share.AppCompose] = []byte("x") }, "read the host's files", "app-compose"},
 		"unknown member":        {map[string]any{"typo": 1}, nil, "read the host's files", "typo"},
+		"address of the host":   {nil, func(s *simSystem) { s.files[share.SysConfig] = []byte(`{"vm_config":"{}","host_api_url":"http://x/"}`) }, "read the host's files", "host_api_url"},
 		"network":               {nil, func(s *simSystem) { s.fail = map[string]error{"network": failure} }, "bring up the network", "simulated"},
 		"mr_config_id":          {nil, func(s *simSystem) { s.tee.values.ConfigID = other }, "check mr_config_id", "mr_config_id"},
 		"environment": {
@@ -248,6 +268,9 @@ func TestBootRefuses(t *testing.T) {
 			if b.keys != nil || b.agent != nil || b.engine != nil || len(s.handlers) > 0 {
 				t.Error("there are keys, or something was started")
 			}
+			if n := len(s.told); s.port != 0 && (n < 2 || s.told[n-1] != "closed" || s.told[n-2] != "boot.error: "+err.Error()) {
+				t.Errorf("the host was told %q", s.told)
+			}
 		})
 	}
 }
@@ -271,6 +294,10 @@ func TestWaitStops(t *testing.T) {
 	cancel()
 	if err := b.wait(ctx); err != nil || !strings.HasPrefix(s.done[len(s.done)-1], "stop") {
 		t.Errorf("%v, last was %s", err, s.done[len(s.done)-1])
+	}
+	want := []string{"shutdown.progress: stopping the application", "shutdown.progress: powering off", "closed"}
+	if got := s.told[len(s.told)-3:]; !slices.Equal(got, want) {
+		t.Errorf("the host was told %q last, want %q", got, want)
 	}
 }
 

@@ -4,7 +4,9 @@
 // Everything that comes from the host is untrusted. A step that finds something else than it expects ends the boot: the reason is written
 // to the console, and the machine is powered off. The order of the steps makes sure that this comes before there are secrets: what was
 // read is checked, then measured into RTMR3, one event at a time when it has become true, and only then are keys made. Everything that the
-// application stores is in memory, which the TEE encrypts; there is no data disk.
+// application stores is in memory, which the TEE encrypts; there is no data disk. A host that listens is told of each step.
+//
+// The guest ends when its power button is pressed, when the host asks it to over vsock, and when its container engine has ended.
 //
 // Not built yet, and refused: the key providers kms, local and tpm, an encrypted environment, encrypted data disks, secure time, and
 // dstack's gateway. Scripts of an app-compose.json are refused because there is no shell, on purpose.
@@ -20,6 +22,6 @@
 // usr/bin/docker-init, usr/libexec/docker/cli-plugins/docker-compose, and iptables and ip6tables on the path, which Debian links to
 // xtables-nft-multi in a maintainer script.
 //
-// The kernel has to have CONFIG_MODULE_SIG, CONFIG_DM_VERITY, CONFIG_SQUASHFS_ZSTD, CONFIG_DEVTMPFS and cgroup v2; in a TD it has to be Linux
-// 6.16 or later, which extends RTMRs. The development flavour also needs CONFIG_DEVMEM, CONFIG_FW_CFG_SYSFS and a TPM driver.
+// What the kernel has to have stands in images/guest/image.json, each option with its reason; in a TD it has to be Linux 6.16 or later, which
+// extends RTMRs.
 package guest

@@ -16,7 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/boardroom-tee/boardroom/tools/dstack/agentapi"
+	"github.com/boardroom-tee/boardroom/tools/guest/button"
 	"github.com/boardroom-tee/boardroom/tools/guest/engine"
+	"github.com/boardroom-tee/boardroom/tools/guest/host"
 	"github.com/boardroom-tee/boardroom/tools/guest/modules"
 	"github.com/boardroom-tee/boardroom/tools/guest/netconf"
 	"github.com/boardroom-tee/boardroom/tools/guest/process"
@@ -96,7 +98,10 @@ func (m *machine) Mount() error {
 
 // LoadModules loads what the guest needs, and closes the kernel for any more.
 func (m *machine) LoadModules() error {
-	if err := modules.Load(append(modules.Root(), teeModules()...)...); err != nil {
+	if err := loadTEE(); err != nil {
+		return err
+	}
+	if err := modules.Load(modules.Root()...); err != nil {
 		return err
 	}
 	if err := modules.Close(); err != nil {
@@ -105,6 +110,12 @@ func (m *machine) LoadModules() error {
 	// No other kernel takes this one's place: its measurements would be this one's.
 	return os.WriteFile("/proc/sys/kernel/kexec_load_disabled", []byte("1"), 0)
 }
+
+// WatchButton has the guest end in order when the power button is pressed.
+func (m *machine) WatchButton(press func()) error { return button.Watch(press, m.warn) }
+
+// Reporter tells the host.
+func (m *machine) Reporter(port uint32) reporter { return host.Report(port) }
 
 // OpenTEE opens the flavour's TEE.
 func (m *machine) OpenTEE() (registers.TEE, error) { return openTEE() }
@@ -167,9 +178,12 @@ func (m *machine) Serve(ctx context.Context, handlers map[string]http.Handler) e
 	for place, handler := range handlers {
 		var listener net.Listener
 		var err error
-		if strings.HasPrefix(place, "/") {
+		switch {
+		case place == hostPlace:
+			listener, err = host.Listen(host.Port)
+		case strings.HasPrefix(place, "/"):
 			listener, err = agentapi.Listen(ctx, place)
-		} else {
+		default:
 			listener, err = new(net.ListenConfig).Listen(ctx, "tcp", place)
 		}
 		if err != nil {

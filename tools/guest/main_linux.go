@@ -25,8 +25,11 @@ func Main(name string) error {
 	return powerOff()
 }
 
-// stopped begins the line that says why there is no guest.
-const stopped = "the boot is stopped"
+// stopped begins the line that says why there is no guest, and ended that which says why there is none any more.
+const (
+	stopped = "the boot is stopped"
+	ended   = "the guest is stopped"
+)
 
 func start(name string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -35,7 +38,7 @@ func start(name string) error {
 		return fmt.Errorf("%s: initramfs: %w", stopped, initramfs.Run(ctx))
 	}
 	started := time.Now()
-	b := &boot{console: os.Stdout, started: started}
+	b := &boot{console: os.Stdout, started: started, stop: stop}
 	b.system = &machine{children: process.Reap(context.WithoutCancel(ctx)), console: os.Stdout, warn: func(err error) { b.say("%v", err) }}
 	if flavour != "" {
 		b.say("%s", flavour)
@@ -43,5 +46,8 @@ func start(name string) error {
 	if err := b.run(ctx); err != nil {
 		return fmt.Errorf("%s: %w", stopped, err)
 	}
-	return b.wait(ctx)
+	if err := b.wait(ctx); err != nil {
+		return fmt.Errorf("%s: %w", ended, err)
+	}
+	return nil
 }

@@ -3,6 +3,8 @@
 package guest
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +16,14 @@ import (
 // flavour is what the console says of a build that is not for production.
 const flavour = ""
 
-func teeModules() []string { return modules.TDX() }
+// loadTEE loads the modules by which a TD measures and makes quotes.
+func loadTEE() error {
+	err := modules.Load(modules.TDX()...)
+	if errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("this machine is no TD, so that nothing in it measures and makes quotes: %w", err)
+	}
+	return err
+}
 
 // openTEE opens the registers of the TD.
 func openTEE() (registers.TEE, error) {

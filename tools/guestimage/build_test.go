@@ -23,7 +23,7 @@ import (
 )
 
 // golden is the digest of the production image of guestimagetest. A new one means that hosts and verifiers are to take another image.
-const golden = "d69c82388387a6328b18fb03ad9d49bb239fad81b9e0c9571478782b78b39065"
+const golden = "d907157cf1db6a9c73798440094eadae00e410816ecf0c8f4190441404208a85"
 
 // variables is the variable store of Debian's firmware.
 func variables(t *testing.T) []byte {

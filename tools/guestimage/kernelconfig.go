@@ -54,7 +54,7 @@ func (e *KernelError) Error() string {
 	return fmt.Sprintf("kernel %s does not do: %s", e.Release, strings.Join(e.Unmet, "; "))
 }
 
-// parseConfig reads a kernel's configuration, as the package has it under boot/config-RELEASE (Documentation/kbuild/kconfig-language.rst).
+// parseConfig reads a kernel's configuration, as its package has it (Documentation/kbuild/kconfig-language.rst).
 // Options that are off stand there as comments, and are not returned.
 func parseConfig(data []byte) (map[string]string, error) {
 	values := make(map[string]string)
@@ -84,7 +84,7 @@ func parseConfig(data []byte) (map[string]string, error) {
 func checkKernel(release string, config []byte, all []Requirement, flavour Flavour) error {
 	values, err := parseConfig(config)
 	if err != nil {
-		return fmt.Errorf("boot/config-%s: %w", release, err)
+		return fmt.Errorf("configuration of kernel %s: %w", release, err)
 	}
 	var unmet []string
 	for _, r := range all {

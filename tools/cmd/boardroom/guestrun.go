@@ -19,7 +19,8 @@ func guestRunCommand() *cli.Command {
 		ArgsUsage: "DIR",
 		Description: "The image is verified first. QEMU gets the arguments of dstack-vmm. A production image needs a machine that makes trust domains; a\n" +
 			"development image runs anywhere, with swtpm, and its quotes are SIMULATED. The guest's console goes to stdout. An interrupt asks the\n" +
-			"guest to power off, and ends it if it does not. Nothing is left behind, the data disk included.",
+			"guest to power off, and ends it if it does not. Nothing is left behind, the data disk included.\n" +
+			"The exit code is 0 after an interrupt, 1 if the guest refuses to boot, and 3 if it ends by itself later.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "app-compose", Usage: "the application, an app-compose.json `FILE`"},
 			&cli.IntFlag{Name: "cpus", Value: 2, Usage: "`N` vCPUs"},
@@ -62,10 +63,11 @@ func guestRun(c *cli.Context) error {
 // runVerdict gives an error of package launch its exit code.
 func runVerdict(err error) error {
 	var option *launch.OptionError
+	var ended *launch.EndedError
 	switch {
 	case errors.As(err, &option):
 		return cmdline.Usage(fmt.Errorf("--%w", err))
-	case errors.Is(err, launch.ErrNoTDX):
+	case errors.Is(err, launch.ErrNoTDX), errors.As(err, &ended) && ended.Refused:
 		return cmdline.Refused(err)
 	default:
 		return guestVerdict(err)

@@ -53,19 +53,27 @@ const (
 	maxBlock = 4096
 )
 
+// OnCorruption is what Linux does when somebody reads a block that does not belong to the root hash.
+type OnCorruption string
+
+// Fail gives an I/O error to who reads. Panic stops the machine (Documentation/admin-guide/device-mapper/verity.rst, since Linux 5.9).
+const (
+	Fail  OnCorruption = ""
+	Panic OnCorruption = "panic_on_corruption"
+)
+
 // OpenVerity makes the read-only device name from the first dataSize bytes of the block device at path and the tree behind them, and
-// returns its path. A block that does not belong to the root hash is an I/O error for who reads it. The superblock is held to dataSize,
-// and to nothing else: of what it says, all that matters is in the root hash.
-func OpenVerity(name, path string, dataSize int64, root verity.Digest) (string, error) {
-	device, err := openVerity(name, path, dataSize, root)
+// returns its path. The superblock is held to dataSize, and to nothing else: of what it says, all that matters is in the root hash.
+func OpenVerity(name, path string, dataSize int64, root verity.Digest, corrupt OnCorruption) (string, error) {
+	device, err := openVerity(name, path, dataSize, root, corrupt)
 	if err != nil {
 		return "", fmt.Errorf("verity device %s on %s: %w", name, path, err)
 	}
 	return device, nil
 }
 
-func openVerity(name, path string, dataSize int64, root verity.Digest) (device string, err error) {
-	table, err := verityTable(path, dataSize, root)
+func openVerity(name, path string, dataSize int64, root verity.Digest, corrupt OnCorruption) (device string, err error) {
+	table, err := verityTable(path, dataSize, root, corrupt)
 	if err != nil {
 		return "", err
 	}
@@ -96,8 +104,8 @@ func openVerity(name, path string, dataSize int64, root verity.Digest) (device s
 }
 
 // verityTable is the line that describes the device: version, both devices, sizes of blocks, their number, where the tree begins in
-// hash blocks, hash, root hash, salt.
-func verityTable(path string, dataSize int64, root verity.Digest) (string, error) {
+// hash blocks, hash, root hash, salt, and the number of options with them where there are any.
+func verityTable(path string, dataSize int64, root verity.Digest, corrupt OnCorruption) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
@@ -117,7 +125,11 @@ func verityTable(path string, dataSize int64, root verity.Digest) (string, error
 	if strings.ContainsAny(path, " \\\x00") {
 		return "", errors.New("expected a path without blanks")
 	}
-	return fmt.Sprintf("1 %s %s %d %d %d %d sha256 %s %s", path, path, s.DataBlock, s.HashBlock, s.Blocks, s.TreeOffset(dataSize)/int64(s.HashBlock), root, salt), nil
+	table := fmt.Sprintf("1 %s %s %d %d %d %d sha256 %s %s", path, path, s.DataBlock, s.HashBlock, s.Blocks, s.TreeOffset(dataSize)/int64(s.HashBlock), root, salt)
+	if corrupt != Fail {
+		table += " 1 " + string(corrupt)
+	}
+	return table, nil
 }
 
 // target is struct dm_target_spec for all of a device, and its parameters.

@@ -40,27 +40,30 @@ func TestVerityTable(t *testing.T) {
 		"1024":    {verity.Parameters{DataBlock: 4096, HashBlock: 1024, Salt: []byte{0xAB}}, "4096 1024 16 65 sha256 ROOT ab"},
 	} {
 		path, root := formatted(t, "image", 64<<10, tt.p)
-		got, err := verityTable(path, 64<<10, root)
+		got, err := verityTable(path, 64<<10, root, Fail)
 		if want := "1 " + path + " " + path + " " + strings.ReplaceAll(tt.want, "ROOT", root.String()); err != nil || got != want {
 			t.Errorf("%s: %q (%v), want %q", name, got, err, want)
+		}
+		if panics, err := verityTable(path, 64<<10, root, Panic); err != nil || panics != got+" 1 panic_on_corruption" {
+			t.Errorf("%s: %q (%v), want the option behind %q", name, panics, err, got)
 		}
 	}
 }
 
 func TestVerityTableRefuses(t *testing.T) {
 	path, root := formatted(t, "image", 64<<10, verity.Default())
-	if _, err := verityTable(path, 32<<10, root); !errors.Is(err, verity.ErrSuperblock) {
+	if _, err := verityTable(path, 32<<10, root, Fail); !errors.Is(err, verity.ErrSuperblock) {
 		t.Errorf("other size: %v", err)
 	}
-	if _, err := verityTable(path+"x", 64<<10, root); !errors.Is(err, os.ErrNotExist) {
+	if _, err := verityTable(path+"x", 64<<10, root, Fail); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no device: %v", err)
 	}
 	path, root = formatted(t, "im age", 64<<10, verity.Default())
-	if _, err := verityTable(path, 64<<10, root); err == nil {
+	if _, err := verityTable(path, 64<<10, root, Fail); err == nil {
 		t.Error("path with a blank: no error")
 	}
 	path, root = formatted(t, "image", 64<<10, verity.Parameters{DataBlock: 8192, HashBlock: 4096})
-	if _, err := verityTable(path, 64<<10, root); err == nil {
+	if _, err := verityTable(path, 64<<10, root, Fail); err == nil {
 		t.Error("blocks larger than pages: no error")
 	}
 }

@@ -177,6 +177,15 @@ func Worker(guest Guest, says string, tcbInfo bool) http.Handler {
 	}, "Worker.")
 }
 
+// Questions is a service of methods that take nothing, at the root, in the same form. The guest is only asked for its release.
+func Questions(guest Guest, says string, answers map[string]func(context.Context) (any, error)) http.Handler {
+	methods := make(map[string]method)
+	for name, answer := range answers {
+		methods[name] = method{always, never, rpc(func(ctx context.Context, _ none) (any, error) { return answer(ctx) })}
+	}
+	return (&agent{guest, says}).serve(methods, nil, "")
+}
+
 func (a *agent) tappd() map[string]method {
 	return map[string]method{
 		"TdxQuote": {always, never, rpc(a.tdxQuote)},

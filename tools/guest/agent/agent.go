@@ -67,19 +67,19 @@ type Agent struct {
 	boot     dstack.Boot
 	compose  *dstack.AppCompose
 	vmConfig string
-	revision string
 }
 
-// New returns an agent. Revision names this build.
-func New(log *Log, keys *keys.Application, boot dstack.Boot, compose *dstack.AppCompose, vmConfig, revision string) *Agent {
-	return &Agent{log, keys, boot, compose, vmConfig, revision}
+// New returns an agent.
+func New(log *Log, keys *keys.Application, boot dstack.Boot, compose *dstack.AppCompose, vmConfig string) *Agent {
+	return &Agent{log, keys, boot, compose, vmConfig}
 }
 
 // Release is [Release].
 func (a *Agent) Release() dstack.Release { return Release }
 
-// Revision names this build.
-func (a *Agent) Revision() string { return a.revision }
+// Revision is empty. What names the build is the image's digest, which the host says in its vm_config and a verifier holds to the registers; a
+// revision in the program would make another image of every commit.
+func (*Agent) Revision() string { return "" }
 
 // record is called with the log's lock held, so that registers and events are of one moment.
 func (a *Agent) record() (*agentapi.Record, error) {

@@ -72,7 +72,7 @@ func simAgent(t *testing.T, tee *simTEE) *agent.Agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return agent.New(log, application, boot, compose, `{"os_image_hash":"00"}`, "rev")
+	return agent.New(log, application, boot, compose, `{"os_image_hash":"00"}`)
 }
 
 func TestQuote(t *testing.T) {

@@ -20,11 +20,14 @@ var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,200}$`)
 
 // Container is a container as the engine lists it.
 type Container struct {
-	ID     string
-	Names  []string
-	Image  string
-	State  string
-	Status string
+	ID      string
+	Names   []string
+	Image   string
+	ImageID string
+	// Created is in seconds since 1970.
+	Created int64
+	State   string
+	Status  string
 }
 
 // get asks the API. The body is for the caller to close.

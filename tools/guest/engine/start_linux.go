@@ -18,6 +18,8 @@ const (
 	containerdProgram = "/usr/bin/containerd"
 	dockerdProgram    = "/usr/sbin/dockerd"
 	composeProgram    = "/usr/libexec/docker/cli-plugins/docker-compose"
+	shimProgram       = "/usr/bin/containerd-shim-runc-v2"
+	runcProgram       = "/usr/sbin/runc"
 
 	containerdSocket = "/run/containerd/containerd.sock"
 	// Socket is where dockerd listens, and where applications that want it mount it from.
@@ -39,6 +41,20 @@ disabled_plugins = [
 [grpc]
   address = "/run/containerd/containerd.sock"
 `
+
+// readAhead reads the programs that start an application into the page cache, while dockerd, which does one thing after another, still starts.
+// They are large, and what is read of the root file system is checked and unpacked on the way. A program that can not be read is missed when
+// it is started.
+func readAhead() {
+	buffer := make([]byte, 1<<20)
+	for _, path := range []string{composeProgram, shimProgram, runcProgram} {
+		file, err := os.Open(path)
+		for err == nil {
+			_, err = file.Read(buffer)
+		}
+		_ = file.Close()
+	}
+}
 
 const (
 	// startWait is how long the engine may take to answer, and startStep how often it is asked.
@@ -97,6 +113,7 @@ func Start(ctx context.Context, children *process.Children, output *os.File, mir
 	if e.dockerd, err = e.start(dockerdProgram, dockerdArgs(mirror)...); err != nil {
 		return nil, err
 	}
+	go readAhead()
 	go func() {
 		defer close(e.ended)
 		select {

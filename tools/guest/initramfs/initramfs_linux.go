@@ -54,7 +54,8 @@ func Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("root device %s: %w", parameters.RootDevice, err)
 	}
-	root, err := dm.OpenVerity("rootfs", device, int64(parameters.RootSize), verity.Digest(parameters.RootHash))
+	// The host has the disk in its hands for as long as the guest runs, so a changed block ends the guest whenever it is read.
+	root, err := dm.OpenVerity("rootfs", device, int64(parameters.RootSize), verity.Digest(parameters.RootHash), dm.Panic)
 	if err != nil {
 		return fmt.Errorf("root device %s: %w", device, err)
 	}

@@ -10,8 +10,8 @@ func Root() []string {
 	return slices.Concat(
 		// Network, and the host's share as a 9p file system or as a FAT disk, whose names Linux reads with these two tables.
 		[]string{"virtio_net", "9pnet_virtio", "9p", "vfat", "nls_cp437", "nls_ascii"},
-		// libcrc32c of the next ones wants this algorithm, and asks for it by a softdep.
-		[]string{"crc32c_generic"},
+		// The host's questions, and its power button.
+		[]string{"vmw_vsock_virtio_transport", "button", "evdev"},
 		// What containerd, dockerd and runc use. dockerd's rules are those of iptables over nftables, where nft_compat takes the xt_ modules.
 		[]string{
 			"overlay", "veth", "bridge", "br_netfilter", "nf_tables", "nft_compat", "nft_chain_nat", "nf_nat", "nf_conntrack", "nf_conntrack_netlink",

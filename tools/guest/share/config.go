@@ -20,6 +20,8 @@ type System struct {
 	MRConfig []byte
 	// Registry is a mirror of Docker's registry; empty where there is none.
 	Registry string
+	// HostAPI is the address of the host's own service; empty where there is none.
+	HostAPI string
 }
 
 // ParseSystem reads .sys-config.json. Members that this guest has no use for are left aside, as dstack-vmm adds some in each release;
@@ -53,6 +55,9 @@ func parseSystem(file []byte) (s System, err error) {
 	}
 	if document != "" {
 		s.MRConfig = []byte(document)
+	}
+	if s.HostAPI, err = text(members, "host_api_url"); err != nil {
+		return s, err
 	}
 	if s.Registry, err = text(members, "docker_registry"); err != nil || s.Registry == "" {
 		return s, err

@@ -131,7 +131,7 @@ func TestParseSystem(t *testing.T) {
 	const file = `{"kms_urls":["https://kms"],"gateway_urls":[],"pccs_url":"","docker_registry":"https://mirror.example","host_api_url":"vsock://2:10000/api",` +
 		`"vm_config":"{\"cpu_count\":2}","mr_config":"{\"version\":3}","new_in_some_release":1}`
 	got, err := share.ParseSystem([]byte(file))
-	want := share.System{VMConfig: `{"cpu_count":2}`, MRConfig: []byte(`{"version":3}`), Registry: "https://mirror.example"}
+	want := share.System{VMConfig: `{"cpu_count":2}`, MRConfig: []byte(`{"version":3}`), Registry: "https://mirror.example", HostAPI: "vsock://2:10000/api"}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

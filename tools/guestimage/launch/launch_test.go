@@ -244,3 +244,39 @@ func TestPrintable(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestEnding: the first reason on the console is the one, whatever follows and however the lines arrive.
+func TestEnding(t *testing.T) {
+	for name, tt := range map[string]struct {
+		console string
+		want    EndedError
+		text    string
+	}{
+		"refused": {
+			"[    1.0] a line\r\nboardroom-guest: the boot is stopped: check the application: key_provider\x1b[2J: expected none\r\n[    2.0] reboot: Power down\r\n",
+			EndedError{"check the application: key_provider.[2J: expected none", true}, "the guest refuses: check",
+		},
+		"refused, without end of line": {"boardroom-guest: the boot is stopped: x", EndedError{"x", true}, "the guest refuses: x"},
+		"ended":                        {"boardroom-guest: the guest is stopped: dockerd has ended\r\n", EndedError{"dockerd has ended", false}, "ended by itself: dockerd"},
+		"changed block": {
+			"[   9.1] Kernel panic - not syncing: dm-verity device corrupted\r\nboardroom-guest: the guest is stopped: y\r\n",
+			EndedError{"dm-verity device corrupted", true}, "the guest refuses: dm-verity",
+		},
+		"panic":   {"Kernel panic - not syncing: Attempted to kill init!\n", EndedError{"Attempted to kill init!", false}, "ended by itself: Attempted"},
+		"nothing": {"boardroom-guest: ready\r\n", EndedError{}, "the guest has ended by itself"},
+		"cut":     {strings.Repeat("x", maxLine) + saysRefused + "y\n", EndedError{}, "the guest has ended by itself"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e ending
+			for i := range len(tt.console) {
+				if n, err := e.Write([]byte(tt.console[i : i+1])); n != 1 || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			var got *EndedError
+			if err := e.error(); !errors.As(err, &got) || *got != tt.want || !strings.HasPrefix(err.Error(), tt.text) && !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("got %+v (%v), want %+v", got, err, tt.want)
+			}
+		})
+	}
+}

@@ -38,8 +38,9 @@ const (
 )
 
 const (
-	// stopGrace is how long a guest may take to power off when it is asked to, and closeGrace how long QEMU may take to end then.
-	stopGrace  = 15 * time.Second
+	// stopGrace is how long a guest may take to power off when it is asked to: longer than it gives its own engine, which gives containers
+	// ten seconds. closeGrace is how long QEMU may take to end then.
+	stopGrace  = 45 * time.Second
 	closeGrace = 5 * time.Second
 	// startWait is how long swtpm may take to listen.
 	startWait = 10 * time.Second
@@ -49,7 +50,7 @@ const (
 // ErrNoTDX says that a production image was to run where no trust domains are.
 var ErrNoTDX = errors.New("this machine makes no trust domains (" + tdxParameter + " is not Y), and a production image runs in nothing else; build one with --dev")
 
-// Run runs the guest until it powers off or the context ends. The guest's console goes to console, without control characters; what is said
+// Run runs the guest until it powers off or the context ends, which is no error; a guest that ends by itself gives an [*EndedError]. The guest's console goes to console, without control characters; what is said
 // about the run goes to progress. Nothing is left of it afterwards. vm, if it is not nil, is given the vm_config of the machine.
 func (g *Guest) Run(ctx context.Context, console, progress io.Writer, vm func([]byte) error) (err error) {
 	if !g.dev && !isTDX() {
@@ -236,7 +237,8 @@ func (r *run) qemu(ctx context.Context, console io.Writer) error {
 	cmd := exec.Command(qemuProgram, args...) //nolint:noctx // it is asked to end before it is killed
 	own(cmd)
 	var said bounded
-	cmd.Stdout, cmd.Stderr = &printable{to: console}, &said
+	var last ending
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&last, &printable{to: console}), &said
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -244,7 +246,10 @@ func (r *run) qemu(ctx context.Context, console io.Writer) error {
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case err := <-ended:
-		return said.with(err)
+		if err != nil {
+			return said.with(err)
+		}
+		return last.error()
 	case <-ctx.Done():
 		return said.with(r.stop(cmd, ended))
 	}
@@ -275,6 +280,73 @@ func (r *run) stop(cmd *exec.Cmd, ended chan error) error {
 		r.say("QEMU: %v", err)
 	}
 	return nil
+}
+
+// EndedError says that nobody asked the guest to end.
+type EndedError struct {
+	// Reason is what the guest said last about it; empty where it said nothing.
+	Reason string
+	// Refused says that it found something else than it has to be: it stopped its boot, or a block of its root file system is another one.
+	Refused bool
+}
+
+func (e *EndedError) Error() string {
+	switch {
+	case e.Refused:
+		return "the guest refuses: " + e.Reason
+	case e.Reason != "":
+		return "the guest has ended by itself: " + e.Reason
+	default:
+		return "the guest has ended by itself"
+	}
+}
+
+// Lines of the console by which a guest says why it ends: our own (package guest), and the kernel's (kernel/panic.c), which is where dm-verity
+// ends.
+const (
+	saysRefused = "boardroom-guest: the boot is stopped: "
+	saysEnded   = "boardroom-guest: the guest is stopped: "
+	saysPanic   = "Kernel panic - not syncing: "
+	saysVerity  = saysPanic + "dm-verity "
+)
+
+// ending reads the console for why the guest ends.
+type ending struct {
+	line []byte
+	EndedError
+}
+
+// maxLine bounds a line of the console that is looked at; what is longer is cut.
+const maxLine = 4096
+
+// Write never fails.
+func (e *ending) Write(data []byte) (int, error) {
+	for _, c := range data {
+		if c == '\n' {
+			e.read(string(e.line))
+			e.line = e.line[:0]
+		} else if len(e.line) < maxLine {
+			e.line = append(e.line, c)
+		}
+	}
+	return len(data), nil
+}
+
+// read keeps the first reason: what follows is its consequence.
+func (e *ending) read(line string) {
+	for _, says := range []string{saysRefused, saysEnded, saysPanic} {
+		if _, reason, found := strings.Cut(line, says); found && e.Reason == "" {
+			var clean strings.Builder
+			_, _ = (&printable{to: &clean}).Write([]byte(strings.TrimSpace(reason)))
+			e.Reason, e.Refused = clean.String(), says == saysRefused || strings.Contains(line, saysVerity)
+		}
+	}
+}
+
+// error is for after the last write.
+func (e *ending) error() error {
+	e.read(string(e.line))
+	return &e.EndedError
 }
 
 // printable writes lines of text on, and a dot for each control character: what a guest prints is for this user's terminal.

@@ -96,7 +96,7 @@ func open(argument string) (name, text string, err error) {
 	if err != nil {
 		return name, "", err
 	}
-	device, err := dm.OpenVerity(name, parts[1], size, root)
+	device, err := dm.OpenVerity(name, parts[1], size, root, dm.Fail)
 	if err != nil {
 		return name, "", err
 	}
