@@ -18,6 +18,8 @@ import (
 const (
 	StatementType       = "https://in-toto.io/Statement/v1"
 	ReferenceValuesType = "https://boardroom-tee.github.io/reference-values/v1"
+	// ReleaseReferenceValuesType is that of the statement of a release: a choice among its guests, applications and machines.
+	ReleaseReferenceValuesType = "https://boardroom-tee.github.io/release-reference-values/v1"
 )
 
 // Bounds of what expectations say.
@@ -44,6 +46,9 @@ type member struct {
 	read func(json.RawMessage) (string, error) // if not hexadecimal of size
 }
 
+// composeHashMember is the member for which application runs.
+const composeHashMember = "compose_hash"
+
 // predictedMembers is how many of members, from the first, a prediction has: mrtd and rtmr0 to rtmr2.
 const predictedMembers = 4
 
@@ -64,7 +69,7 @@ var members = []member{
 	{name: "td_attributes", size: 8, body: func(b *quote.Body) []byte { return b.TDAttributes[:] }},
 	{name: "xfam", size: 8, body: func(b *quote.Body) []byte { return b.XFAM[:] }},
 	{name: "app_id", size: 20, boot: func(b *dstack.Boot) (string, error) { return b.App.String(), nil }},
-	{name: "compose_hash", size: 32, boot: func(b *dstack.Boot) (string, error) { return b.Compose.String(), nil }},
+	{name: composeHashMember, size: 32, boot: func(b *dstack.Boot) (string, error) { return b.Compose.String(), nil }},
 	{name: "instance_id", boot: func(b *dstack.Boot) (string, error) { return b.Instance.String(), nil }, read: readInstanceID},
 	{name: "os_image_hash", size: 32, boot: imageHash},
 	{name: "key_provider", boot: func(b *dstack.Boot) (string, error) { return string(b.KeyProvider.Payload()), nil }, read: readKeyProvider},
@@ -134,13 +139,14 @@ func (m *member) parse(value json.RawMessage) (string, error) {
 }
 
 // ParseExpectation reads one JSON document: the output of `boardroom measure --output json`, its in-toto statement of reference
-// values, or an object with one or more of the members
+// values, that of a release, or an object with one or more of the members
 //
 //	mrtd rtmr0 rtmr1 rtmr2 rtmr3 mrseam mrsignerseam mrconfigid mrowner mrownerconfig mrservicetd
 //	report_data td_attributes xfam app_id compose_hash instance_id os_image_hash key_provider
 //
-// whose values are lower-case hexadecimal, but for key_provider, which is an object with name and id. An array of such documents is
-// a choice: one of them has to hold in full. Anything else is refused, as is a document that expects nothing.
+// whose values are lower-case hexadecimal, but for key_provider, which is an object with name and id. The statement of a release is a
+// choice: one of its applications, on one of the machines that it names, in one of its production guests. An array of such documents
+// is a choice, too: one of them has to hold in full. Anything else is refused, as is a document that expects nothing.
 func ParseExpectation(data []byte) (Expectation, error) {
 	if len(data) > MaxExpectation {
 		return Expectation{}, fmt.Errorf("reference values: expected at most %d bytes, got %d", MaxExpectation, len(data))
@@ -159,16 +165,33 @@ func ParseExpectation(data []byte) (Expectation, error) {
 	}
 	var e Expectation
 	for i, document := range documents {
-		set, err := parseSet(document)
+		sets, err := parseSets(document)
 		if err != nil && choice {
 			return Expectation{}, fmt.Errorf("reference values: [%d]: %w", i, err)
 		}
 		if err != nil {
 			return Expectation{}, fmt.Errorf("reference values: %w", err)
 		}
-		e.sets = append(e.sets, set)
+		e.sets = append(e.sets, sets...)
+		if len(e.sets) > maxAlternatives {
+			return Expectation{}, fmt.Errorf("reference values: expected at most %d sets, got more", maxAlternatives)
+		}
 	}
 	return e, nil
+}
+
+// parseSets reads a document that may be a choice by itself.
+func parseSets(document []byte) ([]valueSet, error) {
+	var head map[string]json.RawMessage
+	if err := strictjson.Unmarshal(document, &head); err != nil {
+		return nil, err
+	}
+	var kind string
+	if err := readString(head["predicateType"], &kind); err == nil && kind == ReleaseReferenceValuesType {
+		return parseRelease(document)
+	}
+	set, err := parseSet(document)
+	return []valueSet{set}, err
 }
 
 func parseSet(document []byte) (valueSet, error) {

@@ -49,6 +49,7 @@ func FuzzReadEvidence(f *testing.F) {
 func FuzzParseExpectation(f *testing.F) {
 	f.Add([]byte(measured(digest)))
 	f.Add([]byte(statement(ReferenceValuesType, predictedValues)))
+	f.Add([]byte(released()))
 	f.Add([]byte(`[{"mrtd":"` + digest + `"},{"key_provider":{"name":"none","id":""}}]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := ParseExpectation(data)

@@ -96,6 +96,18 @@ type Agent struct {
 	settingsFile, composeFile string
 }
 
+// ImageNames are the names of image definitions that services run, sorted.
+func (a *Agent) ImageNames() []string {
+	var names []string
+	for _, s := range a.services {
+		if imageName.MatchString(s.image) {
+			names = append(names, s.image)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Load reads a compose folder. What it holds and can not be deployed is a [*RefusedError].
 func Load(dir string) (*Agent, error) {
 	settings, err := readFile(filepath.Join(dir, SettingsFile))

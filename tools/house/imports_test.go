@@ -141,6 +141,8 @@ func TestForbiddenImports(t *testing.T) {
 		{pkg: "tools/transparency/tilelog", forbidden: run, foreign: true},
 		// A release is checked out of Git to be created; what is judged is judged without it.
 		{pkg: "tools/release", forbidden: http, foreign: true},
+		{pkg: "tools/audit/difference", forbidden: slices.Concat(network, run), foreign: true},
+		{pkg: "tools/audit/gitobject", forbidden: slices.Concat(network, run)},
 		// Naming an image takes net's address parser, through go-containerregistry; talking does not come with it.
 		{pkg: "tools/oci", forbidden: slices.Concat(http, run), foreign: true},
 		{pkg: "tools/agentimage", forbidden: slices.Concat(http, run), foreign: true},

@@ -198,19 +198,6 @@ func (e Entry) Encode() []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// Match is MatchBundles for bundles that were verified, all of them. It returns the keys of those that the entry has.
-func (e Entry) Match(name, version string, release provenance.Digest, bundles ...provenance.Bundle) ([]provenance.Fingerprint, error) {
-	positions, err := e.MatchBundles(name, version, release, bundles...)
-	if err != nil {
-		return nil, err
-	}
-	keys := make([]provenance.Fingerprint, len(positions))
-	for i := range positions {
-		keys[i] = e.Signatures[i].Key
-	}
-	return keys, nil
-}
-
 // MatchBundles checks that the entry is about a release and its bundles: name, version and both digests are equal, and every signature is
 // that of one of the bundles, with its key. Bundles that came later than the entry may have others. It returns the positions of the
 // bundles whose signatures the entry has, in its order. Whose they are is for whoever verifies those bundles: a bundle names its key, and

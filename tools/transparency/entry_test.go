@@ -95,10 +95,6 @@ func TestEntry(t *testing.T) {
 	if err != nil || len(positions) != 2 || !slices.Contains(positions, 1) || !slices.Contains(positions, 2) {
 		t.Errorf("matches the bundles %v: %v", positions, err)
 	}
-	keys, err := parsed.Match("boardroom", "1.2.3", release, one, two, bundle(t, newReleaseSigner(t), release))
-	if err != nil || len(keys) != 2 || !slices.Contains(keys, builder.key.Fingerprint()) || !slices.Contains(keys, rebuilder.key.Fingerprint()) {
-		t.Errorf("matches for %v: %v", keys, err)
-	}
 }
 
 // The entry binds a release, its signatures and their keys (CVE-2022-36056, CVE-2026-22703).
@@ -129,14 +125,14 @@ func TestEntryOfAnother(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			keys, err := e.Match(tt.release, tt.version, tt.digest, tt.bundles...)
+			positions, err := e.MatchBundles(tt.release, tt.version, tt.digest, tt.bundles...)
 			refused(t, err, transparency.CodeEntry)
-			if keys != nil {
-				t.Errorf("and names %v", keys)
+			if positions != nil {
+				t.Errorf("and names the bundles %v", positions)
 			}
 		})
 	}
-	_, err = transparency.Entry{Format: 1, Name: "boardroom", Version: "1.2.3", Release: release, Statement: e.Statement}.Match("boardroom", "1.2.3", release, mine)
+	_, err = transparency.Entry{Format: 1, Name: "boardroom", Version: "1.2.3", Release: release, Statement: e.Statement}.MatchBundles("boardroom", "1.2.3", release, mine)
 	refused(t, err, transparency.CodeEntry)
 }
 

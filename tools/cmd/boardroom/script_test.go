@@ -71,6 +71,9 @@ func TestScript(t *testing.T) {
 			"strip":    stripLog,
 			"genuine":  genuineCollateral,
 			"pccs":     servePCCS,
+			"released": released,
+			"same":     sameFolders,
+			"checkout": checkedOut,
 		},
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// checkout makes a git checkout that tracks nix/seed.json and nothing else of the files.
-func checkout(t *testing.T, files ...string) string {
+// gitCheckout makes a git checkout that tracks nix/seed.json and nothing else of the files.
+func gitCheckout(t *testing.T, files ...string) string {
 	t.Helper()
 	git, err := exec.LookPath("git")
 	if err != nil {
@@ -53,7 +53,7 @@ func TestWarnUntracked(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var warning bytes.Buffer
-			warnUntracked(t.Context(), checkout(t, tt.files...), &warning)
+			warnUntracked(t.Context(), gitCheckout(t, tt.files...), &warning)
 			if len(tt.want) == 0 && warning.Len() > 0 {
 				t.Errorf("warning is %q, want none", warning.String())
 			}
