@@ -26,7 +26,7 @@ GOVULNCHECK := $(LINTERS)/govulncheck@v1.9.0
 # Tests know the simulated TEE, which no production program is linked with.
 TAGS := -tags simtee
 
-.PHONY: all $(AGENTS) boardroom boardroom-dev test unit check acceptance acceptance-guest fuzz bench modules clean
+.PHONY: all $(AGENTS) boardroom boardroom-dev test unit check acceptance acceptance-release acceptance-guest fuzz bench modules clean
 
 all: $(AGENTS)
 
@@ -46,7 +46,7 @@ boardroom-dev:
 	@nix build .#$@ -o result-$@
 	@echo result-$@/bin/boardroom-dev
 
-test: unit check fuzz acceptance
+test: unit check fuzz acceptance acceptance-release acceptance-guest
 
 unit:
 	@nix/setup.sh nix-bin git gcc libc6-dev
@@ -79,17 +79,23 @@ acceptance:
 	go test -tags acceptance -count 1 -run WithoutNetwork ./tools/cmd/boardroom
 	go test -tags acceptance -timeout 60m ./tools/acceptance/...
 
-# Disks, guests and signatures against Debian's programs: boots virtual machines, and fetches the packages of images/guest, which a
-# mirror keeps for as long as they are current. Not yet part of test.
+# Signatures and releases against the programs of the field: cosign, Sigstore's services, registries and their clients. One package after the
+# other, because the timestamp authority always takes the same port.
+acceptance-release:
+	@nix/setup.sh nix-bin git skopeo docker-registry
+	go test -tags acceptance -count 1 -p 1 -timeout 40m ./tools/provenance/... ./tools/release/... ./tools/audit/...
+
+# Disks against Debian's programs, and the guest: virtual machines, one after the other, from packages that a mirror has.
 acceptance-guest:
-	@nix/setup.sh nix-bin git qemu-system-x86 swtpm binutils mtools squashfs-tools cryptsetup-bin gdisk dosfstools cpio docker-registry
-	go test -tags acceptance,simtee -count 1 -timeout 60m ./tools/disk/... ./tools/provenance/... ./tools/guestimage/... ./tools/guest
+	@nix/setup.sh nix-bin git qemu-system-x86 swtpm binutils mtools squashfs-tools cryptsetup-bin gdisk dosfstools cpio docker-registry chrony
+	go test -tags acceptance,simtee -count 1 -timeout 30m ./tools/disk/... ./tools/guestimage/... ./tools/guest/securetime
+	go test -tags acceptance -count 1 -timeout 60m -v ./tools/guest
 
 # Speed against named peers, as ratios in one run.
 bench:
 	@nix/setup.sh nix-bin git skopeo umoci docker-registry
 	go test -run '^$$' -bench . ./tools/deflate ./tools/quote ./tools/tdx ./tools/tdx/acpi
-	go test -tags acceptance -run '^$$' -bench . -timeout 30m ./tools/acceptance
+	go test -tags acceptance -run '^$$' -bench . -timeout 60m ./tools/acceptance ./tools/guestimage
 
 # Pins the modules anew; needed after go.sum or the set of imported modules changed.
 modules:

@@ -38,6 +38,8 @@ type system interface {
 	OpenTEE() (registers.TEE, error)
 	ReadShare() (share.Files, error)
 	Network(ctx context.Context) error
+	// SetClock takes the time from servers, and keeps the clock from then on. It returns by how much the host's clock was wrong.
+	SetClock(ctx context.Context) (time.Duration, error)
 	// Unpack puts the host's files and the compose file where the application finds them.
 	Unpack(files share.Files, compose string) error
 	// Reporter tells the host on a port of vsock.
@@ -103,6 +105,7 @@ func (b *boot) steps() []step {
 		{"check mr_config_id", b.checkConfigID},
 		{"measure the application", func(context.Context) error { return b.measure("boot-mr-done") }},
 		{"bring up the network", b.system.Network},
+		{"set the clock", b.setClock},
 		{"make the application's keys", b.makeKeys},
 		{"measure the key provider", func(context.Context) error { return b.measure("storage-fs") }},
 		{"unpack the application", b.unpack},
@@ -250,6 +253,20 @@ func (b *boot) measure(last string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// setClock has everything that follows, the certificates of the guest's own keys first, at a time that somebody else than the host vouches for.
+func (b *boot) setClock(ctx context.Context) error {
+	if !b.compose.SecureTime {
+		b.say("secure_time is false: the clock is the host's")
+		return nil
+	}
+	wrong, err := b.system.SetClock(ctx)
+	if err != nil {
+		return &dstack.FieldError{Field: "secure_time", Err: err}
+	}
+	b.say("the host's clock was wrong by %v", wrong)
 	return nil
 }
 

@@ -68,6 +68,10 @@ func (s *simSystem) OpenTEE() (registers.TEE, error) { return s.tee, s.note("tee
 func (s *simSystem) ReadShare() (share.Files, error) { return s.files, s.note("share") }
 func (s *simSystem) Network(context.Context) error   { return s.note("network") }
 
+func (s *simSystem) SetClock(context.Context) (time.Duration, error) {
+	return time.Hour, s.note("clock")
+}
+
 func (s *simSystem) Reporter(port uint32) reporter {
 	s.port = port
 	return simReporter{s}
@@ -188,6 +192,30 @@ func TestBoot(t *testing.T) {
 	}
 }
 
+// TestClock: the clock is set when the application asks for it, or does not say, after the network is there and before there are keys.
+func TestClock(t *testing.T) {
+	for name, tt := range map[string]struct {
+		compose map[string]any
+		set     bool
+		said    string
+	}{
+		"true":    {map[string]any{"secure_time": true}, true, "the host's clock was wrong by 1h0m0s"},
+		"not set": {map[string]any{"secure_time": nil}, true, "the host's clock was wrong by 1h0m0s"},
+		"false":   {nil, false, "secure_time is false: the clock is the host's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, s, console := simBoot(t, simCompose(t, tt.compose))
+			if err := b.run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			at := slices.Index(s.done, "clock after 5 events")
+			if (at > 0) != tt.set || tt.set && s.done[at-1] != "network after 5 events" || !strings.Contains(console.String(), tt.said) {
+				t.Errorf("the boot was %q, and said\n%s", s.done, console)
+			}
+		})
+	}
+}
+
 // TestInstanceIsNew: without a key provider no instance outlives its boot, whatever seed the host gives.
 func TestInstanceIsNew(t *testing.T) {
 	seen := map[string]bool{}
@@ -246,7 +274,7 @@ func TestBootRefuses(t *testing.T) {
 			map[string]any{"runner": "bash", "bash_script": "true", "docker_compose_file": nil}, nil, "check the application", "runner",
 		},
 		"gateway":      {map[string]any{"gateway_enabled": true}, nil, "check the application", "gateway_enabled"},
-		"secure time":  {map[string]any{"secure_time": nil}, nil, "check the application", "secure_time"},
+		"secure time":  {map[string]any{"secure_time": nil}, func(s *simSystem) { s.fail = map[string]error{"clock": failure} }, "set the clock", "secure_time: simulated"},
 		"swap":         {map[string]any{"swap_size": 4096}, nil, "check the application", "swap_size"},
 		"data disk":    {map[string]any{"storage_fs": "ext4"}, nil, "check the application", "storage_fs"},
 		"requirements": {map[string]any{"manifest_version": "3", "requirements": map[string]any{}}, nil, "check the application", "requirements"},

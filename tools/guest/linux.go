@@ -4,6 +4,7 @@ package guest
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/guest/netconf"
 	"github.com/boardroom-tee/boardroom/tools/guest/process"
 	"github.com/boardroom-tee/boardroom/tools/guest/registers"
+	"github.com/boardroom-tee/boardroom/tools/guest/securetime"
 	"github.com/boardroom-tee/boardroom/tools/guest/share"
 )
 
@@ -153,6 +155,29 @@ func shareName(disk string) string {
 func (m *machine) Network(ctx context.Context) error {
 	_, err := netconf.Up(ctx, resolvFile, m.warn)
 	return err
+}
+
+// authoritiesFile has the certificates of the image.
+const authoritiesFile = "/etc/ssl/certs/ca-certificates.crt"
+
+// SetClock gives the servers a minute, and asks them each hour later.
+func (m *machine) SetClock(ctx context.Context) (time.Duration, error) {
+	authorities, err := os.ReadFile(authoritiesFile)
+	if err != nil {
+		return 0, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authorities) {
+		return 0, fmt.Errorf("expected certificates in %s, got none", authoritiesFile)
+	}
+	keeper := &securetime.Keeper{
+		Clock: securetime.System{}, Servers: securetime.Servers(), Roots: roots, Rounds: 6, Patience: 10 * time.Second, Interval: time.Hour,
+	}
+	wrong, err := keeper.Set(ctx)
+	if err == nil {
+		go keeper.Keep(ctx, m.warn)
+	}
+	return wrong, err
 }
 
 // Unpack writes what an application in dstack finds in its folder.

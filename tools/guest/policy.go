@@ -22,7 +22,6 @@ func checkApplication(c *dstack.AppCompose, files share.Files) error {
 		{len(c.InitScripts) > 0, "init_script", "expected none: this guest has no shell"},
 		{c.BashScript != "", "bash_script", "expected none: this guest has no shell"},
 		{c.Gateway, "gateway_enabled", "expected false: this guest can not join a gateway yet"},
-		{c.SecureTime, "secure_time", "expected false: this guest has no authenticated time yet, and would run on the host's clock"},
 		{c.SwapSize != 0, "swap_size", "expected 0: this guest has no encrypted disk yet"},
 		{c.StorageFS != "", "storage_fs", "expected none: this guest has no encrypted disk yet, and stores in memory"},
 		{len(c.VerityVolumes) > 0, "verity_volumes", "expected none: this guest does not open any yet"},

@@ -213,21 +213,23 @@ func (s *facility) prediction(t *testing.T) string {
 	return file
 }
 
-// simulation is what "dev quote" says of the application on top of that: values by name.
-func (s *facility) simulation(t *testing.T, compose, vmConfig string) (values map[string]any) {
+// simulation is what "dev quote" says of the application on top of that: the file of a quote with its log, and values by name.
+func (s *facility) simulation(t *testing.T, compose, vmConfig string) (quote string, values map[string]any) {
 	t.Helper()
+	quote = filepath.Join(t.TempDir(), "quote.json")
 	out := s.succeeds(t, "dev", "quote", "--seed", simSeed, "--measurements", s.prediction(t), "--app-compose", compose, "--vm-config", vmConfig,
-		"--to", filepath.Join(t.TempDir(), "quote.json"), "--output", "json")
+		"--to", quote, "--output", "json")
 	if err := json.Unmarshal([]byte(out), &values); err != nil {
 		t.Fatal(err)
 	}
-	return values
+	return quote, values
 }
 
 // expect is a file of reference values: all registers, as predicted.
 func (s *facility) expect(t *testing.T, compose, vmConfig string) string {
 	t.Helper()
-	values, expected := s.simulation(t, compose, vmConfig), make(map[string]any)
+	_, values := s.simulation(t, compose, vmConfig)
+	expected := make(map[string]any)
 	// The first four are those of the prediction, which it was given.
 	for _, name := range []string{"mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mrconfigid", "compose_hash"} {
 		expected[name] = values[name]

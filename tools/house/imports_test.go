@@ -96,6 +96,7 @@ func TestForbiddenImports(t *testing.T) {
 		{pkg: "tools/dstack/agentapi", forbidden: run, foreign: true},
 		// The guest starts programs by package process, which buries everybody's dead; os/exec beside it would wait for its own in vain.
 		{pkg: "tools/guest", forbidden: run, foreign: true},
+		{pkg: "tools/guest/securetime", forbidden: run, foreign: true},
 		{pkg: "tools/guest/initramfs", forbidden: slices.Concat(network, run), foreign: true},
 		{pkg: "tools/guest/share", forbidden: slices.Concat(network, run), foreign: true},
 		{pkg: "tools/guest/registers", forbidden: slices.Concat(network, run), foreign: true},

@@ -27,7 +27,8 @@ const (
 )
 
 // environment is all that the programs get.
-var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/run/engine", "TMPDIR=/tmp"}
+// The Go programs of the engine collect garbage at four times what lives: they are started far more often than they are full.
+var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/run/engine", "TMPDIR=/tmp", "GOGC=400"}
 
 // containerdConfig leaves out what dockerd does not use: the interface of Kubernetes, and snapshots on file systems that are not there.
 const containerdConfig = `version = 2
