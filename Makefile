@@ -63,7 +63,7 @@ check: $(STATICCHECK) $(GOLANGCI_LINT) $(GOVULNCHECK)
 
 # A short run of every fuzz target; FUZZTIME=60s for a long one. A number of inputs, because a time that ends while the fuzzer
 # starts a worker fails with "context deadline exceeded" now and then.
-FUZZTIME ?= 2000x
+FUZZTIME ?= 1000x
 fuzz:
 	@for package in $$(go list $(TAGS) -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
 		for target in $$(go test $(TAGS) -list '^Fuzz' $$package | grep '^Fuzz'); do \
