@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,19 @@ func TestBootInQEMU(t *testing.T) {
 	}
 	t.Logf("the agent answered /health %.1f s after QEMU was started", time.Since(begun.ModTime()).Seconds())
 	t.Logf("console:\n%s", m.output(t))
+	emulated := strings.Contains(read(t, m.progress), "KVM false")
+	if emulated != strings.Contains(m.output(t), " the processor is emulated: ") {
+		t.Errorf("emulated: %t, and the guest does not know", emulated)
+	}
+
+	// The call that the run itself names predicts the same as ours. It is not there where the processor is real.
+	if said := regexp.MustCompile(`predicted by: boardroom (measure .*)`).FindStringSubmatch(read(t, m.progress)); said != nil {
+		if got := s.succeeds(t, append(strings.Fields(said[1]), "--explain", "--output", "json")...); got != read(t, s.prediction(t)) {
+			t.Errorf("%s: not what was predicted:\n%s", said[1], got)
+		}
+	} else if emulated {
+		t.Errorf("no call that predicts the registers:\n%s", read(t, m.progress))
+	}
 
 	evidence := m.collect(t)
 	expected := s.expect(t, s.compose, m.vmConfig)

@@ -100,7 +100,7 @@ func (m *machine) Mount() error {
 
 // LoadModules loads what the guest needs, and closes the kernel for any more.
 func (m *machine) LoadModules() error {
-	if err := loadTEE(); err != nil {
+	if err := loadTEE(m.warn); err != nil {
 		return err
 	}
 	if err := modules.Load(modules.Root()...); err != nil {

@@ -17,7 +17,7 @@ import (
 const flavour = ""
 
 // loadTEE loads the modules by which a TD measures and makes quotes.
-func loadTEE() error {
+func loadTEE(func(error)) error {
 	err := modules.Load(modules.TDX()...)
 	if errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("this machine is no TD, so that nothing in it measures and makes quotes: %w", err)

@@ -34,6 +34,8 @@ const (
 	// hex digits, which may be left out, as it may for a TD.
 	itemSeed     = "opt/boardroom/simtee-seed"
 	itemConfigID = "opt/boardroom/mrconfigid"
+	// itemEmulated says, with 1, that the processor is emulated; without it or with 0, it is real.
+	itemEmulated = "opt/boardroom/emulated"
 )
 
 // Simulated is a TEE that is not there, over what the real firmware measured. The values come from these places:
@@ -106,9 +108,27 @@ func openSimulated(at time.Time) (*Simulated, error) {
 	return s, s.measure(firmware, log, ram)
 }
 
+// Emulated tells whether QEMU says that it emulates the processor.
+func Emulated() (bool, error) { return emulated(fwCfg) }
+
+func emulated(dir string) (bool, error) {
+	text, err := itemIn(dir, itemEmulated)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case text != "0" && text != "1":
+		return false, fmt.Errorf("QEMU's item %s: expected 0 or 1, got %.20q", itemEmulated, text)
+	}
+	return text == "1", nil
+}
+
 // item reads what was given with -fw_cfg.
-func item(name string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(fwCfg, name, "raw"))
+func item(name string) (string, error) { return itemIn(fwCfg, name) }
+
+func itemIn(dir, name string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, name, "raw"))
 	if err != nil {
 		return "", fmt.Errorf("QEMU's item %s: %w", name, err)
 	}

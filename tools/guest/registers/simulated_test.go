@@ -4,6 +4,8 @@ package registers
 
 import (
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -43,6 +45,32 @@ func TestAsTD(t *testing.T) {
 	}
 	if log.Events[1].Register != eventlog.PCR(7) {
 		t.Error("the log was changed")
+	}
+}
+
+func TestEmulated(t *testing.T) {
+	dir := t.TempDir()
+	if got, err := emulated(dir); got || err != nil {
+		t.Errorf("without the item: %t, %v", got, err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, itemEmulated), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"0": false, "1": true, "1\n": true} {
+		if err := os.WriteFile(filepath.Join(dir, itemEmulated, "raw"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := emulated(dir); got != want || err != nil {
+			t.Errorf("%q: %t, %v, want %t", text, got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "2", "true", "01"} {
+		if err := os.WriteFile(filepath.Join(dir, itemEmulated, "raw"), []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := emulated(dir); err == nil || !strings.Contains(err.Error(), "expected 0 or 1") {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
 }
 

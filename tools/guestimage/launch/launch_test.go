@@ -72,6 +72,44 @@ func TestArguments(t *testing.T) {
 	}
 }
 
+// TestEmulation: what QEMU is told where there is no KVM, and that the guest is told too.
+func TestEmulation(t *testing.T) {
+	for _, tt := range []struct {
+		kvm     bool
+		version machine.Version
+		accel   []string
+		told    bool
+	}{
+		{true, machine.Version{Major: 10}, []string{"-accel", "kvm", "-cpu", "host"}, false},
+		{false, machine.Version{Major: 7, Minor: 2, Patch: 22}, []string{"-accel", "tcg,thread=single", "-cpu", "qemu64,+rdrand"}, true},
+		{false, machine.Version{Major: 9, Minor: 2, Patch: 4}, []string{"-accel", "tcg,thread=single", "-cpu", "qemu64,+rdrand"}, true},
+		{false, machine.Version{Major: 10}, []string{"-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand"}, true},
+	} {
+		q := &qemu{guest: testGuest(true), files: files{"/run/x"}, version: tt.version, kvm: tt.kvm, seed: strings.Repeat("0", 64), configID: make([]byte, 48)}
+		args, err := q.arguments()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := args[:len(tt.accel)]; !slices.Equal(got, tt.accel) {
+			t.Errorf("QEMU %s, KVM %t: got %q, want %q", tt.version, tt.kvm, got, tt.accel)
+		}
+		if told := slices.Contains(args, "name=opt/boardroom/emulated,string=1"); told != tt.told {
+			t.Errorf("QEMU %s, KVM %t: told the guest %t, want %t", tt.version, tt.kvm, told, tt.told)
+		}
+	}
+}
+
+func TestPrediction(t *testing.T) {
+	guest := testGuest(true)
+	for dir, word := range map[string]string{"/images/a,b": "/images/a,b", "my images": "'my images'", "it's": `'it'\''s'`, "$(x)": "'$(x)'"} {
+		guest.dir = dir
+		want := "boardroom measure " + word + " --cpus 2 --memory 2048M --qemu 10.0.13 --tpm tpm-tis --tdx upstream --bar64-base 0xC000000000"
+		if got := (&qemu{guest: guest, version: machine.Version{Major: 10, Patch: 13}}).prediction(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 // TestDevelopmentSlots: a development machine has its devices in the slots of the other.
 func TestDevelopmentSlots(t *testing.T) {
 	slots := func(dev, vsock bool) (kinds []string) {

@@ -74,7 +74,7 @@ func (g *Guest) Run(ctx context.Context, console, progress io.Writer, vm func([]
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := &run{guest: g, files: files{dir}, progress: progress}
+	r := &run{guest: g, files: files{dir}, version: version, progress: progress}
 	if err := r.prepare(document); err != nil {
 		return err
 	}
@@ -130,6 +130,7 @@ func qemuVersion(ctx context.Context) (machine.Version, error) {
 type run struct {
 	guest    *Guest
 	files    files
+	version  machine.Version
 	progress io.Writer
 }
 
@@ -214,7 +215,7 @@ const firstCID = 1000
 // qemu runs QEMU to its end.
 func (r *run) qemu(ctx context.Context, console io.Writer) error {
 	id := dstack.ConfigIDV1(r.guest.compose.Hash())
-	q := &qemu{guest: r.guest, files: r.files, kvm: hasKVM(), vsock: usable(vsockDevice), configID: id[:]}
+	q := &qemu{guest: r.guest, files: r.files, version: r.version, kvm: hasKVM(), vsock: usable(vsockDevice), configID: id[:]}
 	if !r.guest.dev && !q.vsock {
 		return fmt.Errorf("%s: expected a device that this user can open: quotes come over vsock", vsockDevice)
 	}
@@ -233,6 +234,9 @@ func (r *run) qemu(ctx context.Context, console io.Writer) error {
 	}
 	if r.guest.dev {
 		r.say("SIMULATED: the quotes of this guest prove nothing; KVM %t, vsock %t", q.kvm, q.vsock)
+		if !q.kvm {
+			r.say("what it will measure is predicted by: %s", q.prediction())
+		}
 	}
 	cmd := exec.Command(qemuProgram, args...) //nolint:noctx // it is asked to end before it is killed
 	own(cmd)
