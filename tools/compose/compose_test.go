@@ -316,6 +316,48 @@ func TestSettingsRefuse(t *testing.T) {
 	}
 }
 
+// TestDevelopment: what a guest without key management and gateway is given. The golden file is that of finance with two variables.
+func TestDevelopment(t *testing.T) {
+	agent, err := compose.Load(filepath.Join(root, "compose", "finance"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := definition(t, "finance")
+	images := compose.Images{d.Name: reference(t, "registry.example/"+d.Repository+"@sha256:"+strings.Repeat("01", 32))}
+	app, err := agent.RenderDevelopment(d, images, map[string]string{"CLIENT_ID": "acceptance", "HUB_ENDPOINT": "https://hub.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "golden", "finance-development.json")
+	if *update {
+		if err := os.WriteFile(golden, app.Raw(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(app.Raw(), want) {
+		t.Errorf("rendered\n%s\nwant\n%s", app.Raw(), want)
+	}
+	if app.KeyProvider != dstack.KeyProviderNone || app.Gateway || app.SecureTime || len(app.AllowedEnvs) > 0 || !app.NoInstanceID || strings.Contains(app.DockerComposeFile, "$") {
+		t.Errorf("got %s", app.Raw())
+	}
+	with := func(name, value string) map[string]string { return map[string]string{"CLIENT_ID": "a", name: value} }
+	for want, values := range map[string]map[string]string{
+		"environment.CLIENT_ID: is required; give it a value with --env CLIENT_ID=VALUE": nil,
+		"environment.secret: HUB_SHARED_SECRET: a value (not shown)":                     with("HUB_SHARED_SECRET", "hunter2"),
+		`expected values for [CLIENT_ID HUB_ENDPOINT`:                                    with("PATH", "/"),
+		`environment.CLIENT_ID: expected no $`:                                           with("CLIENT_ID", "$HOME"),
+		`environment.CLIENT_ID: expected printable ASCII, got "a\nb"`:                    with("CLIENT_ID", "a\nb"),
+		`environment.CLIENT_ID: the text looks like a key in hex (not shown);`:           with("CLIENT_ID", strings.Repeat("0a", 32)),
+	} {
+		_, err := agent.RenderDevelopment(d, images, values)
+		checkRefused(t, err, want)
+	}
+}
+
 func TestImagesNobodyNames(t *testing.T) {
 	agent, err := compose.Load(filepath.Join(root, "compose", "hub"))
 	if err != nil {

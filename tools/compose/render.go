@@ -16,33 +16,18 @@ import (
 // Render makes the agent's app-compose.json. Every image that a service names has to be among images, under its definition's name. The
 // error is a [*RefusedError].
 func (a *Agent) Render(d Definition, images Images) (*dstack.AppCompose, error) {
-	c := &checker{reader: reader{file: a.composeFile}, agent: a, definition: d, images: images, hostPorts: make(map[int]string), used: make(map[string]bool)}
-	if d.Name != a.Settings.Image {
-		return nil, &RefusedError{a.settingsFile, "image", fmt.Sprintf("expected %q, the definition at hand, got %q", d.Name, a.Settings.Image)}
+	file, err := a.dockerCompose(&checker{definition: d, images: images})
+	if err != nil {
+		return nil, err
 	}
-	// The limit is the program's own; kernel, container engine and dstack's guest need the rest.
-	if need := d.MemoryLimitMB + guestMemoryMB; a.Settings.Machine.MemoryMB < need {
-		return nil, &RefusedError{a.settingsFile, "machine.memory_mb",
-			fmt.Sprintf("expected at least %d, the image's memory limit and %d for the guest, got %d", need, guestMemoryMB, a.Settings.Machine.MemoryMB)}
-	}
-	services := make(map[string]any)
-	for _, s := range a.services {
-		services[s.name] = c.service(s)
-	}
-	c.finish()
-	if c.err != nil {
-		return nil, c.err
-	}
-	id, err := hex.DecodeString(a.Settings.App.KeyProviderID)
+	app := a.Settings.App
+	id, err := hex.DecodeString(app.KeyProviderID)
 	if err != nil {
 		return nil, &RefusedError{a.settingsFile, "app.key_provider_id", err.Error()}
 	}
-	app := a.Settings.App
-	rendered, err := (&dstack.AppCompose{
-		ManifestVersion:   2, // 3 is for what only dstack 0.6 has
+	return a.render(&dstack.AppCompose{
 		Name:              d.Name,
-		Runner:            dstack.RunnerDockerCompose,
-		DockerComposeFile: string(appendYAML(nil, 0, map[string]any{"services": services})),
+		DockerComposeFile: file,
 		KeyProvider:       app.KeyProvider,
 		KeyProviderID:     id,
 		Gateway:           app.Gateway,
@@ -52,12 +37,65 @@ func (a *Agent) Render(d Definition, images Images) (*dstack.AppCompose, error) 
 		PublicTCBInfo:     app.PublicTCBInfo,
 		SecureTime:        app.SecureTime,
 		StorageFS:         app.StorageFS,
-		EventVersion:      dstack.EventV1,
-	}).Render()
+	})
+}
+
+// RenderDevelopment makes an app-compose.json like that of [Agent.Render] for a guest that has neither key management nor a gateway: keys are
+// new at each start, the clock is the host's, and logs, metrics and measurements are public. Variables have the given values, in clear text;
+// those without one are left out, but for required ones, and secrets get none.
+func (a *Agent) RenderDevelopment(d Definition, images Images, values map[string]string) (*dstack.AppCompose, error) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		environment := a.Settings.Environment
+		if slices.Contains(environment.Secret, name) {
+			return nil, &RefusedError{a.settingsFile, "environment.secret", name + ": a value (not shown) would stand in clear text in what is rendered"}
+		}
+		if known := slices.Concat(environment.Required, environment.Optional); !slices.Contains(known, name) {
+			return nil, &RefusedError{a.settingsFile, "environment", fmt.Sprintf("expected values for %v alone, got one for %q", known, name)}
+		}
+	}
+	file, err := a.dockerCompose(&checker{definition: d, images: images, development: true, values: values})
+	if err != nil {
+		return nil, err
+	}
+	return a.render(&dstack.AppCompose{
+		Name: d.Name, DockerComposeFile: file, KeyProvider: dstack.KeyProviderNone, PublicLogs: true, PublicSysinfo: true, PublicTCBInfo: true,
+		// RTMR3 can be predicted without a random instance id.
+		NoInstanceID: true,
+	})
+}
+
+// render gives a document what all have in common.
+func (a *Agent) render(app *dstack.AppCompose) (*dstack.AppCompose, error) {
+	app.ManifestVersion = 2 // 3 is for what only dstack 0.6 has
+	app.Runner, app.EventVersion = dstack.RunnerDockerCompose, dstack.EventV1
+	rendered, err := app.Render()
 	if err != nil {
 		return nil, &RefusedError{File: a.settingsFile, Reason: err.Error()}
 	}
 	return rendered, nil
+}
+
+// dockerCompose makes the docker-compose file.
+func (a *Agent) dockerCompose(c *checker) (string, error) {
+	c.reader, c.agent, c.hostPorts, c.used = reader{file: a.composeFile}, a, make(map[int]string), make(map[string]bool)
+	d := c.definition
+	if d.Name != a.Settings.Image {
+		return "", &RefusedError{a.settingsFile, "image", fmt.Sprintf("expected %q, the definition at hand, got %q", d.Name, a.Settings.Image)}
+	}
+	// The limit is the program's own; kernel, container engine and dstack's guest need the rest.
+	if need := d.MemoryLimitMB + guestMemoryMB; a.Settings.Machine.MemoryMB < need {
+		return "", &RefusedError{a.settingsFile, "machine.memory_mb",
+			fmt.Sprintf("expected at least %d, the image's memory limit and %d for the guest, got %d", need, guestMemoryMB, a.Settings.Machine.MemoryMB)}
+	}
+	services := make(map[string]any)
+	for _, s := range a.services {
+		services[s.name] = c.service(s)
+	}
+	c.finish()
+	if c.err != nil {
+		return "", c.err
+	}
+	return string(appendYAML(nil, 0, map[string]any{"services": services})), nil
 }
 
 const guestMemoryMB = 1024
@@ -71,6 +109,9 @@ type checker struct {
 	hostPorts  map[int]string  // where each port of the guest is published
 	used       map[string]bool // variables
 	own        bool            // a service runs the agent's image
+
+	development bool
+	values      map[string]string // for development: of variables
 }
 
 var placeholder = regexp.MustCompile(`\$\{definition\.([^}]*)\}`)
@@ -279,7 +320,9 @@ func (c *checker) environment(variables []variable, at string) map[string]any {
 				c.refuse(at, "is given at deployment, but no list of environment in %s has it", c.agent.settingsFile)
 			}
 			c.used[v.name] = true
-			m[v.name] = v.value
+			if value, given := c.value(v, at); given {
+				m[v.name] = value
+			}
 			continue
 		}
 		if slices.Contains(c.agent.Settings.Environment.Secret, v.name) || slices.Contains(knownSecrets, v.name) || namesSecret(v.name) {
@@ -288,6 +331,21 @@ func (c *checker) environment(variables []variable, at string) map[string]any {
 		m[v.name] = c.literal(v.value, at)
 	}
 	return m
+}
+
+// value is what stands for a variable that is given at deployment; false leaves it out.
+func (c *checker) value(v variable, at string) (string, bool) {
+	if !c.development {
+		return v.value, true
+	}
+	value, given := c.values[v.name]
+	if !given && slices.Contains(c.agent.Settings.Environment.Required, v.name) {
+		c.refuse(at, "is required; give it a value with --env %s=VALUE", v.name)
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+		c.refuse(at, "expected printable ASCII, got %q", value)
+	}
+	return c.literal(value, at), given
 }
 
 // finish checks what only all services together can violate.

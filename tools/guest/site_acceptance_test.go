@@ -105,33 +105,9 @@ func build(t *testing.T) *facility {
 	if err := json.Unmarshal([]byte(s.succeeds(t, "image", "push", layout, s.registry+"/"+repository+":v1", "--output", "json")), &pushed); err != nil {
 		t.Fatal(err)
 	}
-	rendered := filepath.Join(scratch, "rendered.json")
-	s.succeeds(t, "compose", "render", "finance", "--source", tree, "--image", "finance-agent=docker.io/"+repository+"@"+pushed.Digest, "--to", rendered)
-	writeFile(t, s.compose, withoutKeys(t, rendered))
+	s.succeeds(t, "compose", "render", "finance", "--source", tree, "--image", "finance-agent=docker.io/"+repository+"@"+pushed.Digest,
+		"--development", "--env", "CLIENT_ID=acceptance", "--to", s.compose)
 	return s
-}
-
-// withoutKeys is a rendered app-compose.json for a guest that has no key management: nothing is asked of it, or follows from its keys, and the
-// one variable that the agent needs stands in the compose file. RTMR3 can be predicted because there is no random instance id.
-func withoutKeys(t *testing.T, rendered string) []byte {
-	t.Helper()
-	var document map[string]any
-	readJSON(t, rendered, &document)
-	for member, value := range map[string]any{
-		"key_provider": "none", "kms_enabled": false, "gateway_enabled": false, "secure_time": false, "allowed_envs": []string{}, "no_instance_id": true, "public_sysinfo": true,
-		"docker_compose_file": strings.Replace(document["docker_compose_file"].(string), "${CLIENT_ID}", "acceptance", 1),
-	} {
-		if _, there := document[member]; !there {
-			t.Fatalf("%s: no %s", rendered, member)
-		}
-		document[member] = value
-	}
-	delete(document, "storage_fs")
-	data, err := json.Marshal(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)

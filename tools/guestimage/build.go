@@ -244,7 +244,7 @@ func atomically(to string, fill func(dir string) error) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	// Rename takes an empty folder that appeared meanwhile, and nothing else.
+	// Rename takes no other folder's place, not even that of an empty one that appeared meanwhile.
 	return os.Rename(dir, to)
 }
 

@@ -95,6 +95,9 @@ func openAsFound(dir string) (*Directory, error) {
 
 func open(root *os.Root) (*Directory, error) {
 	manifest, err := readBounded(root, ManifestFile, MaxManifest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: expected the folder of a release, and it has no %s: %w", root.Name(), ManifestFile, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, err
 	}

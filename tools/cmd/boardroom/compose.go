@@ -26,9 +26,12 @@ func composeCommand() *cli.Command {
 				Usage:     "render the app-compose.json of an agent",
 				ArgsUsage: "AGENT",
 				Description: "Reads compose/AGENT and images/agents/AGENT, and refuses images without a digest, secrets in clear text, port clashes and\n" +
-					"host paths outside the allowed ones. Without --to the file goes to stdout, byte for byte as dstack measures it.",
+					"host paths outside the allowed ones. Without --to the file goes to stdout, byte for byte as dstack measures it.\n\n" +
+					"With --development it is for a guest that has neither key management nor a gateway, as \"guest run\" starts them.",
 				Flags: []cli.Flag{
 					&cli.StringSliceFlag{Name: "image", Usage: "pin an image, `NAME=REPOSITORY@sha256:DIGEST`; once for each image of the compose file"},
+					&cli.BoolFlag{Name: "development", Usage: "render for a development guest: new keys at each start, no secrets"},
+					&cli.StringSliceFlag{Name: "env", Usage: "with --development: give a variable its value, `NAME=VALUE`; may be repeated"},
 					&cli.StringFlag{Name: "to", Usage: "write app-compose.json to `FILE` and print its hash"},
 					sourceFlag(), cmdline.OutputFlag(),
 				},
@@ -84,6 +87,10 @@ func composeRender(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	values, err := environmentValues(c)
+	if err != nil {
+		return err
+	}
 	agent, err := compose.LoadNamed(filepath.Join(root, "compose"), c.Args().First())
 	if err != nil {
 		return composeVerdict(err)
@@ -92,10 +99,16 @@ func composeRender(c *cli.Context) error {
 	if err != nil {
 		return cmdline.Refused(err)
 	}
-	app, err := agent.Render(compose.Definition{
+	definition := compose.Definition{
 		Name: d.Name, Repository: d.Repository, Type: d.Type, Model: d.Model, MemoryLimitMB: d.MemoryLimitMB,
 		APIPort: d.Ports.API, AttestationPort: d.Ports.Attestation, Volumes: d.Volumes,
-	}, images)
+	}
+	var app *dstack.AppCompose
+	if c.Bool("development") {
+		app, err = agent.RenderDevelopment(definition, images, values)
+	} else {
+		app, err = agent.Render(definition, images)
+	}
 	if err != nil {
 		return composeVerdict(err)
 	}
@@ -109,6 +122,25 @@ func composeRender(c *cli.Context) error {
 		fmt.Fprintf(c.App.ErrWriter, "compose hash %s\n", result.ComposeHash)
 	}
 	return cmdline.Print(c, result)
+}
+
+// environmentValues reads the --env flags.
+func environmentValues(c *cli.Context) (map[string]string, error) {
+	values := make(map[string]string)
+	for _, flag := range c.StringSlice("env") {
+		name, value, ok := strings.Cut(flag, "=")
+		_, twice := values[name]
+		switch {
+		case !c.Bool("development"):
+			return nil, cmdline.Usage(errors.New("--env: only with --development; other guests get their environment encrypted, at deployment"))
+		case !ok || name == "":
+			return nil, cmdline.Usage(errors.New("--env: expected NAME=VALUE, got something (not shown) without a name or a value"))
+		case twice:
+			return nil, cmdline.Usage(fmt.Errorf("--env: %s is given twice", name))
+		}
+		values[name] = value
+	}
+	return values, nil
 }
 
 // pinnedImages reads the --image flags. An agent's image may be called by its definition's name, folder or repository.
