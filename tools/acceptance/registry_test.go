@@ -3,61 +3,19 @@
 package acceptance
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"testing"
-	"time"
-)
 
-var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
+	"github.com/boardroom-tee/boardroom/tools/oci/registry/registrytest"
+)
 
 // registry starts an empty registry and returns its host.
 func registry(t testing.TB) string {
 	t.Helper()
 	need(t, "docker-registry")
-	dir := fresh(t)
-	config := filepath.Join(dir, "config.yml")
-	check(t, os.WriteFile(config, fmt.Appendf(nil, `
-version: 0.1
-storage:
-  filesystem:
-    rootdirectory: %s
-http:
-  addr: 127.0.0.1:0
-`, filepath.Join(dir, "storage")), 0o644))
-	cmd := exec.CommandContext(context.Background(), "docker-registry", "serve", config)
-	log, err := cmd.StderrPipe()
-	check(t, err)
-	check(t, cmd.Start())
-	host, ended := make(chan string, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(log); lines.Scan(); {
-			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-				host <- m[1]
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		check(t, cmd.Process.Kill())
-		<-ended
-		_ = cmd.Wait() // it was killed
-	})
-	select {
-	case h := <-host:
-		return h
-	case <-ended:
-		t.Fatal("docker-registry ended before it listened")
-	case <-time.After(patience):
-		t.Fatal("docker-registry does not listen")
-	}
-	return ""
+	return registrytest.New(t)
 }
 
 func TestPush(t *testing.T) {

@@ -3,7 +3,6 @@
 package guest_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -23,6 +22,7 @@ import (
 	"time"
 
 	"github.com/boardroom-tee/boardroom/tools/guestimage/guestimagetest"
+	"github.com/boardroom-tee/boardroom/tools/oci/registry/registrytest"
 )
 
 const (
@@ -99,7 +99,12 @@ func build(t *testing.T) *facility {
 
 	layout := filepath.Join(scratch, "layout")
 	s.succeeds(t, "image", "build", "finance-agent", "--source", tree, "--to", layout)
-	s.registry, s.end = serveRegistry(t)
+	// It outlives the test that needs it first.
+	host, stop, err := registrytest.Serve(scratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.registry, s.end = host, stop
 	const repository = "boardroom/finance-boardroom-tee"
 	var pushed struct{ Digest string }
 	if err := json.Unmarshal([]byte(s.succeeds(t, "image", "push", layout, s.registry+"/"+repository+":v1", "--output", "json")), &pushed); err != nil {
@@ -108,46 +113,6 @@ func build(t *testing.T) *facility {
 	s.succeeds(t, "compose", "render", "finance", "--source", tree, "--image", "finance-agent=docker.io/"+repository+"@"+pushed.Digest,
 		"--development", "--env", "CLIENT_ID=acceptance", "--to", s.compose)
 	return s
-}
-
-var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
-
-// serveRegistry starts an empty registry, and returns its host and what ends it.
-func serveRegistry(t *testing.T) (host string, end func()) {
-	t.Helper()
-	config := filepath.Join(scratch, "registry.yml")
-	writeFile(t, config, fmt.Appendf(nil, "version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: 127.0.0.1:0}\n", filepath.Join(scratch, "registry")))
-	// It outlives the test that needs it first.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	command := exec.CommandContext(ctx, "docker-registry", "serve", config)
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	log, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("%v; install the Debian package docker-registry", err)
-	}
-	found, ended := make(chan string, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(log); lines.Scan(); {
-			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-				found <- m[1]
-			}
-		}
-	}()
-	end = func() {
-		cancel()
-		<-ended
-		_ = command.Wait() // it was killed
-	}
-	select {
-	case host = <-found:
-	case <-ended:
-		t.Fatal("docker-registry ended before it listened")
-	}
-	return host, end
 }
 
 // try runs boardroom to its end.

@@ -21,7 +21,7 @@ const randomization = "/proc/sys/kernel/randomize_va_space"
 var errNotRandom = errors.New("the processor is emulated: programs stand at the same addresses each time, as they do in no production guest")
 
 // loadTEE loads the modules by which the simulated TEE learns what QEMU says. Where QEMU says that it emulates the processor, programs are no
-// longer put at random addresses: QEMU 7.2 translates a program anew for each address, which was over a third of the time of a boot.
+// longer put at random addresses: QEMU 7.2 translates a program anew for each address, which was a quarter of the time of a boot.
 func loadTEE(warn func(error)) error {
 	if err := modules.Load(modules.Simulated()...); err != nil {
 		return err

@@ -96,7 +96,7 @@ func openAsFound(dir string) (*Directory, error) {
 func open(root *os.Root) (*Directory, error) {
 	manifest, err := readBounded(root, ManifestFile, MaxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: expected the folder of a release, and it has no %s: %w", root.Name(), ManifestFile, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s: expected the folder of a release: %w", root.Name(), &fs.PathError{Op: "open", Path: ManifestFile, Err: fs.ErrNotExist})
 	}
 	if err != nil {
 		return nil, err

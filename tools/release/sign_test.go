@@ -258,7 +258,7 @@ func TestSignRefuses(t *testing.T) {
 		"file more": {func(f *releasetest.Fixture, _ *release.SignOptions) {
 			os.WriteFile(filepath.Join(f.Dir, "images", "more"), nil, 0o644)
 		}, "images/more: release.json does not list it", new(*release.UnaccountedError)},
-		"no release":      {func(f *releasetest.Fixture, _ *release.SignOptions) { os.Remove(filepath.Join(f.Dir, "release.json")) }, "no such file", nil},
+		"no release":      {func(f *releasetest.Fixture, _ *release.SignOptions) { os.Remove(filepath.Join(f.Dir, "release.json")) }, "expected the folder of a release", nil},
 		"signer that can": {func(f *releasetest.Fixture, o *release.SignOptions) { o.Signer = failing{f.Builder} }, "the service is down", errNoSignature},
 	} {
 		t.Run(name, func(t *testing.T) {

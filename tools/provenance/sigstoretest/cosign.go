@@ -95,6 +95,9 @@ func unpackCosign(t *testing.T, suite string) string {
 	return path
 }
 
+// Path is the program, for who runs it in another way.
+func (c Cosign) Path() string { return c.program }
+
 // Write writes a file into the program's folder.
 func (c Cosign) Write(t *testing.T, name string, data []byte) {
 	t.Helper()

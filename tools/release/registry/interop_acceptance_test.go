@@ -20,7 +20,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/boardroom-tee/boardroom/tools/oci"
+	"github.com/boardroom-tee/boardroom/tools/oci/registry/registrytest"
 	"github.com/boardroom-tee/boardroom/tools/provenance"
+	"github.com/boardroom-tee/boardroom/tools/provenance/sigstoretest"
 	"github.com/boardroom-tee/boardroom/tools/release"
 	"github.com/boardroom-tee/boardroom/tools/release/registry"
 	"github.com/boardroom-tee/boardroom/tools/release/releasetest"
@@ -28,7 +30,7 @@ import (
 
 // What is published to a registry that many have comes back byte for byte, and a second time nothing is sent.
 func TestDockerRegistry(t *testing.T) {
-	prefix := dockerRegistry(t) + "/boardroom"
+	prefix := registrytest.New(t) + "/boardroom"
 	sample := newSample(t, sampleOptions{Prefix: prefix, Signed: true, By: []who{rebuilder}})
 	d := sample.Open(t)
 	p := publish(t, d, prefix, registry.PublishOptions{Archives: sample.archives})
@@ -75,7 +77,7 @@ func TestDockerRegistry(t *testing.T) {
 // Killed while it talks to a registry that many have, a publication is finished by the next one.
 func TestKilledPublicationToDockerRegistry(t *testing.T) {
 	killPublications(t, 20, func() *server {
-		target := &url.URL{Scheme: "http", Host: dockerRegistry(t)}
+		target := &url.URL{Scheme: "http", Host: registrytest.New(t)}
 		return serve(t, &httputil.ReverseProxy{
 			// The host stays that of the request, so that the registry names it in what it answers.
 			Rewrite:  func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host },
@@ -86,7 +88,7 @@ func TestKilledPublicationToDockerRegistry(t *testing.T) {
 
 // skopeo and crane read and copy what we publish.
 func TestSkopeoAndCrane(t *testing.T) {
-	host := dockerRegistry(t)
+	host := registrytest.New(t)
 	prefix := host + "/boardroom"
 	sample := newSample(t, sampleOptions{Prefix: prefix, Signed: true})
 	p := publish(t, sample.Open(t), prefix, registry.PublishOptions{})
@@ -146,11 +148,11 @@ func TestSkopeoAndCrane(t *testing.T) {
 
 // Stock cosign finds and verifies the signatures about an image, and those about the files of a release.
 func TestCosignVerifiesWhatWePublish(t *testing.T) {
-	prefix := dockerRegistry(t) + "/boardroom"
+	prefix := registrytest.New(t) + "/boardroom"
 	sample := newSample(t, sampleOptions{Prefix: prefix, Signed: true, By: []who{rebuilder}})
 	p := publish(t, sample.Open(t), prefix, registry.PublishOptions{})
 	unsigned := publish(t, newSample(t, sampleOptions{Prefix: prefix + "-unsigned"}).Open(t), prefix+"-unsigned", registry.PublishOptions{})
-	for _, suite := range cosigns {
+	for _, suite := range sigstoretest.Suites {
 		t.Run(suite, func(t *testing.T) {
 			cosign := newCosign(t, suite)
 			cosign.write(t, "builder.pub", sample.Builder.Key().PEM())
@@ -194,7 +196,7 @@ func TestCosignVerifiesWhatWePublish(t *testing.T) {
 
 // What stock cosign attaches to an image we verify, and leave where it is.
 func TestWeVerifyWhatCosignAttaches(t *testing.T) {
-	prefix := dockerRegistry(t) + "/boardroom"
+	prefix := registrytest.New(t) + "/boardroom"
 	sample := newSample(t, sampleOptions{Prefix: prefix, Signed: true})
 	d := sample.Open(t)
 	p := publish(t, d, prefix, registry.PublishOptions{})
@@ -206,7 +208,7 @@ func TestWeVerifyWhatCosignAttaches(t *testing.T) {
 		"trixie": {"--new-bundle-format", "--tlog-upload=false"},
 		"forky":  {"--signing-config", "services.json"},
 	}
-	for _, suite := range cosigns {
+	for _, suite := range sigstoretest.Suites {
 		t.Run(suite, func(t *testing.T) {
 			cosign := newCosign(t, suite)
 			cosign.must(t, "generate-key-pair")

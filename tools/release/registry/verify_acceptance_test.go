@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/boardroom-tee/boardroom/tools/oci/registry/registrytest"
 	"github.com/boardroom-tee/boardroom/tools/provenance"
 	"github.com/boardroom-tee/boardroom/tools/provenance/keyfile"
 	"github.com/boardroom-tee/boardroom/tools/release"
@@ -50,7 +51,7 @@ func TestReleaseThatCosignSigned(t *testing.T) {
 		t.Errorf("kept are %v, want what cosign signed, %s", signed.Kept, bundle)
 	}
 
-	prefix := dockerRegistry(t) + "/boardroom"
+	prefix := registrytest.New(t) + "/boardroom"
 	p := publish(t, s.Open(t), prefix, registry.PublishOptions{Mirror: true})
 	to := filepath.Join(t.TempDir(), "fetched")
 	fetch(t, p.Tag, to, registry.FetchOptions{})
