@@ -20,18 +20,26 @@ const randomization = "/proc/sys/kernel/randomize_va_space"
 // errNotRandom is a warning.
 var errNotRandom = errors.New("the processor is emulated: programs stand at the same addresses each time, as they do in no production guest")
 
-// loadTEE loads the modules by which the simulated TEE learns what QEMU says. Where QEMU says that it emulates the processor, programs are no
-// longer put at random addresses: QEMU 7.2 translates a program anew for each address, which was a quarter of the time of a boot.
+// loadTEE loads the modules by which the simulated TEE learns what QEMU says, such as whether the processor is emulated.
 func loadTEE(warn func(error)) error {
 	if err := modules.Load(modules.Simulated()...); err != nil {
 		return err
 	}
 	emulated, err := registers.Emulated()
-	if err != nil || !emulated {
+	if err != nil {
 		return err
 	}
+	return settleAddresses(emulated, randomization, warn)
+}
+
+// settleAddresses has the kernel no longer put programs at random addresses where the processor is emulated: QEMU 7.2 translates a program anew
+// for each address, which was a quarter of the time of a boot.
+func settleAddresses(emulated bool, file string, warn func(error)) error {
+	if !emulated {
+		return nil
+	}
 	warn(errNotRandom)
-	return os.WriteFile(randomization, []byte("0"), 0)
+	return os.WriteFile(file, []byte("0"), 0)
 }
 
 // openTEE makes a TEE of what the firmware measured.
