@@ -80,8 +80,9 @@ func FuzzEventLog(f *testing.F) {
 
 func FuzzTDXMeasurement(f *testing.F) {
 	for _, ranges := range []int{1, 4, 20, 64} {
-		f.Add(sample(f, ranges))
+		f.Add(sample(f, 4, "console=ttyS0", ranges > 1, ranges))
 	}
+	f.Add(sample(f, 3, "", false, 1))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		m, err := dstack.ParseTDXMeasurement(file)
 		if err != nil {

@@ -88,9 +88,10 @@ func TestVerifyTDXMeasurementRefusesChecksums(t *testing.T) {
 }
 
 // sample is a measurement with a witness of a given length in bytes of CBOR's three head forms.
-func sample(t testing.TB, ranges int) []byte {
+func sample(t testing.TB, version int, cmdline string, normalized bool, ranges int) []byte {
 	t.Helper()
-	m := dstack.TDXMeasurement{CommandLine: dstack.Register{1}, Kernel: dstack.Register{2}, Initrd: dstack.Register{3},
+	m := dstack.TDXMeasurement{Version: version, Cmdline: cmdline, Normalized: normalized,
+		CommandLine: dstack.Register{1}, Kernel: dstack.Register{2}, Initrd: dstack.Register{3},
 		MRTDSinglePass: dstack.Register{4}, MRTDTwoPass: dstack.Register{5}, HOB: dstack.HOBWitness{HOB: 1 << 30}}
 	for i := range ranges {
 		m.HOB.Ranges = append(m.HOB.Ranges, dstack.PageRange{Start: 1<<30 + uint64(i)<<29, Count: 1 << 28})
@@ -99,34 +100,68 @@ func sample(t testing.TB, ranges int) []byte {
 }
 
 func TestTDXMeasurementThereAndBack(t *testing.T) {
-	for _, ranges := range []int{1, 2, 20, 64} {
-		file := sample(t, ranges)
+	for _, tt := range []struct {
+		version, cmdline int // the command line's length
+		normalized       bool
+		ranges           int
+	}{
+		{4, 1, false, 1}, {4, 23, true, 2}, {4, 24, false, 20}, {4, 255, true, 64}, {4, 256, false, 1}, {4, 2048, true, 1},
+		{3, 0, false, 1}, {3, 0, true, 64},
+	} {
+		file := sample(t, tt.version, strings.Repeat("x", tt.cmdline), tt.normalized, tt.ranges)
 		m, err := dstack.ParseTDXMeasurement(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if again := must(m.Bytes()); !bytes.Equal(again, file) {
-			t.Errorf("%d ranges: written again it differs", ranges)
+			t.Errorf("%+v: written again it differs", tt)
+		}
+		if m.Normalized != tt.normalized || len(m.Cmdline) != tt.cmdline {
+			t.Errorf("%+v: read as %+v", tt, m)
 		}
 		for n := range file {
 			if _, err := dstack.ParseTDXMeasurement(file[:n]); err == nil {
-				t.Fatalf("%d ranges: the first %d bytes were accepted", ranges, n)
+				t.Fatalf("%+v: the first %d bytes were accepted", tt, n)
 			}
 		}
 		if _, err := dstack.ParseTDXMeasurement(append(file, 0)); err == nil {
-			t.Errorf("%d ranges: a byte too many was accepted", ranges)
+			t.Errorf("%+v: a byte too many was accepted", tt)
+		}
+	}
+}
+
+func TestTDXMeasurementIsNotWritten(t *testing.T) {
+	good := must(dstack.ParseTDXMeasurement(sample(t, 4, "a", false, 1)))
+	for name, change := range map[string]func(m *dstack.TDXMeasurement){
+		"version: expected 3 or 4, got 5":                   func(m *dstack.TDXMeasurement) { m.Version = 5 },
+		"cmdline: expected 1 to 2048 bytes, got 0":          func(m *dstack.TDXMeasurement) { m.Cmdline = "" },
+		"cmdline: expected 1 to 2048 bytes, got 2049":       func(m *dstack.TDXMeasurement) { m.Cmdline = strings.Repeat("x", 2049) },
+		"cmdline: expected printable ASCII, got \"a\\nb\"":  func(m *dstack.TDXMeasurement) { m.Cmdline = "a\nb" },
+		"TD HOB witness: expected 1 to 64 ranges, got none": func(m *dstack.TDXMeasurement) { m.HOB.Ranges = nil },
+	} {
+		m := *good
+		change(&m)
+		if _, err := m.Bytes(); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(name, ", got none")) {
+			t.Errorf("got %v, want an error with %q", err, name)
 		}
 	}
 }
 
 func TestParseTDXMeasurementRefuses(t *testing.T) {
-	file := sample(t, 1)
 	for name, change := range map[string][2]string{
-		"version 4":        {"version\x03", "version\x04"},
-		"version in two":   {"version\x03", "version\x18\x03"},
+		"version 5":        {"version\x04", "version\x05"},
+		"version 3":        {"version\x04", "version\x03"},
+		"version in two":   {"version\x04", "version\x18\x04"},
 		"OVMF variant":     {"pre202505", "stb202505"},
 		"indefinite map":   {"\xa3gversion", "\xbfgversion"},
-		"other name":       {"kernel_", "Kernel_"},
+		"other name":       {"kernel_authenticode", "Kernel_authenticode"},
+		"members":          {"image\xa4", "image\xa3"},
+		"too many members": {"image\xa4", "image\xa5"},
+		"not normalized":   {"normalized\xf5", "normalized\xf4"},
+		"long text":        {"cmdline\x67", "cmdline\x78\x07"},
+		"text as bytes":    {"cmdline\x67", "cmdline\x47"},
+		"text too long":    {"cmdline\x67", "cmdline\x79\x08\x01"},
+		"control in text":  {"console", "con\x00ole"},
 		"short digest":     {"initrd_sha384\x58\x30", "initrd_sha384\x58\x2f"},
 		"digest as text":   {"initrd_sha384\x58\x30", "initrd_sha384\x78\x30"},
 		"digest as array":  {"initrd_sha384\x58\x30", "initrd_sha384\x98\x30"},
@@ -135,6 +170,7 @@ func TestParseTDXMeasurementRefuses(t *testing.T) {
 		"witness as text":  {"td_hob\x4d", "td_hob\x6c"},
 		"order":            {"ftd_hob", "ehob\x00"},
 	} {
+		file := sample(t, 4, "console", true, 1)
 		if !bytes.Contains(file, []byte(change[0])) {
 			t.Fatalf("%s: the sample has no %q: %q", name, change[0], file)
 		}

@@ -3,6 +3,7 @@ package dstack
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,16 +18,44 @@ const OVMFPre202505 = "pre202505"
 // TDXMeasurement is an image's measurement.tdx.cbor: what of MRTD and RTMR0 to RTMR2 does not depend on the machine. dstack 0.6
 // ships it so that a verifier can do without the image.
 type TDXMeasurement struct {
+	// Version is [TDXMeasurementVersion], or 3 in release candidates of dstack 0.6.0, which have the digest in place of the text.
+	Version int
+	// Cmdline is the kernel command line in metadata.json. Version 3 does not have it.
+	Cmdline string
 	// CommandLine is the digest of the event that OVMF extends for the kernel command line.
 	CommandLine Register
 	// Kernel is the Authenticode digest of the kernel as QEMU patches it for 2 GiB of memory, or 2.75 GiB and more. dstack's own
 	// tool computes it with rules that hold for its kernels; see the contracts' tdx-measurement page for the differences.
 	Kernel Register
-	Initrd Register
+	// Normalized: the firmware fills in the kernel's header itself, so that Kernel is the digest with any memory.
+	Normalized bool
+	Initrd     Register
 	// MRTD in both orders in which QEMU has added pages.
 	MRTDSinglePass, MRTDTwoPass Register
 	// HOB tells the ranges of memory that firmware declares accepted.
 	HOB HOBWitness
+}
+
+// TDXMeasurementVersion is that of the documents that dstack writes and reads since 0.6.0 (dstack-types/src/lib.rs TdxOsImageMeasurement).
+const TDXMeasurementVersion = 4
+
+// versionWithDigest is that of the release candidates of 0.6.0.
+const versionWithDigest = 3
+
+// maxCmdline is the longest command line of a measurement, in bytes: Linux's COMMAND_LINE_SIZE on x86, which dstack's verifier asks for, too.
+const maxCmdline = 2048
+
+// initrdSuffix is what OVMF before 202508 puts behind the command line when there is an initrd (OvmfPkg/Library/GenericQemuLoadImageLib).
+const initrdSuffix = " initrd=initrd"
+
+// CommandLineDigest is that of the event by which a kernel's EFI stub measures its command line: in UTF-16LE, with what the firmware puts
+// behind it and a NUL.
+func CommandLineDigest(cmdline string) Register {
+	var data []byte
+	for _, c := range []byte(cmdline + initrdSuffix + "\x00") {
+		data = binary.LittleEndian.AppendUint16(data, uint16(c))
+	}
+	return sha512.Sum384(data)
 }
 
 // PageRange is a range of memory in pages of 4096 bytes.
@@ -139,58 +168,85 @@ func ParseHOBWitness(data []byte) (HOBWitness, error) {
 }
 
 // The parts of the document that are the same in every image: CBOR (RFC 8949) with definite lengths, members in the order of
-// dstack's structs, and every digest a byte string of 48. Major types: 3 text (0x60), 5 map (0xa0), 2 bytes (0x40).
+// dstack's structs, and every digest a byte string of 48. Major types: 3 text (0x60), 5 map (0xa0), 2 bytes (0x40), 7 true (0xf5).
 const (
-	cborStart     = "\xa3" + "\x67version" + "\x03" + "\x65image" + "\xa3" + "\x6ecmdline_sha384"
-	cborKernel    = "\x73kernel_authenticode"
-	cborInitrd    = "\x6dinitrd_sha384"
-	cborTDVF      = "\x64tdvf" + "\xa3" + "\x64ovmf" + "\x69" + OVMFPre202505 + "\x64mrtd" + "\xa2" + "\x6bsingle_pass"
-	cborTwoPass   = "\x68two_pass"
-	cborHOB       = "\x66td_hob"
-	cborBytes48   = "\x58\x30" // major type 2 with a length in one byte: 48
-	maxHOBWitness = 1 << 12
+	cborVersion    = "\xa3" + "\x67version"
+	cborImage      = "\x65image"
+	cborMembers    = 0xa3 // of the image, one more with cborNormalized
+	cborDigest     = "\x6ecmdline_sha384"
+	cborCmdline    = "\x67cmdline"
+	cborKernel     = "\x73kernel_authenticode"
+	cborNormalized = "\x78\x18kernel_header_normalized" + "\xf5"
+	cborInitrd     = "\x6dinitrd_sha384"
+	cborTDVF       = "\x64tdvf" + "\xa3" + "\x64ovmf" + "\x69" + OVMFPre202505 + "\x64mrtd" + "\xa2" + "\x6bsingle_pass"
+	cborTwoPass    = "\x68two_pass"
+	cborHOB        = "\x66td_hob"
+	cborBytes      = 0x40
+	cborText       = 0x60
+	cborBytes48    = "\x58\x30" // major type 2 with a length in one byte: 48
+	maxHOBWitness  = 1 << 12
 )
-
-// digests lists the digests of the document in their order, each with what stands before it.
-func (m *TDXMeasurement) digests() []struct {
-	before string
-	value  *Register
-} {
-	return []struct {
-		before string
-		value  *Register
-	}{
-		{cborStart, &m.CommandLine}, {cborKernel, &m.Kernel}, {cborInitrd, &m.Initrd},
-		{cborTDVF, &m.MRTDSinglePass}, {cborTwoPass, &m.MRTDTwoPass},
-	}
-}
 
 // Bytes writes measurement.tdx.cbor as dstack's image build does, bit for bit.
 func (m *TDXMeasurement) Bytes() ([]byte, error) {
-	var data []byte
-	for _, d := range m.digests() {
-		data = append(data, d.before...)
-		data = append(data, cborBytes48...)
-		data = append(data, d.value[:]...)
+	if m.Version != TDXMeasurementVersion && m.Version != versionWithDigest {
+		return nil, fmt.Errorf("%s: version: expected %d or %d, got %d", TDXMeasurementFile, versionWithDigest, TDXMeasurementVersion, m.Version)
 	}
 	witness, err := m.HOB.Bytes()
 	if err != nil {
 		return nil, err
 	}
-	data = append(data, cborHOB...)
-	data = append(data, cborLength(len(witness))...)
+	data := append([]byte(cborVersion), byte(m.Version))
+	digest := func(before string, value Register) {
+		data = append(append(append(data, before...), cborBytes48...), value[:]...)
+	}
+	data = append(data, cborImage...)
+	if m.Normalized {
+		data = append(data, cborMembers+1)
+	} else {
+		data = append(data, cborMembers)
+	}
+	if m.Version == versionWithDigest {
+		digest(cborDigest, m.CommandLine)
+	} else {
+		if err := checkCmdline(m.Cmdline); err != nil {
+			return nil, err
+		}
+		data = append(append(append(data, cborCmdline...), cborLength(cborText, len(m.Cmdline))...), m.Cmdline...)
+	}
+	digest(cborKernel, m.Kernel)
+	if m.Normalized {
+		data = append(data, cborNormalized...)
+	}
+	digest(cborInitrd, m.Initrd)
+	digest(cborTDVF, m.MRTDSinglePass)
+	digest(cborTwoPass, m.MRTDTwoPass)
+	data = append(append(data, cborHOB...), cborLength(cborBytes, len(witness))...)
 	return append(data, witness...), nil
 }
 
-// cborLength is the head of a byte string, shortest form, for lengths below 65536.
-func cborLength(n int) []byte {
+// checkCmdline refuses command lines whose digest is not known: what firmware makes of other characters is not modelled.
+func checkCmdline(s string) error {
+	if len(s) == 0 || len(s) > maxCmdline {
+		return fmt.Errorf("%s: cmdline: expected 1 to %d bytes, got %d", TDXMeasurementFile, maxCmdline, len(s))
+	}
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' {
+			return fmt.Errorf("%s: cmdline: expected printable ASCII, got %s", TDXMeasurementFile, shown(s))
+		}
+	}
+	return nil
+}
+
+// cborLength is the head of a string of a major type, shortest form, for lengths below 65536.
+func cborLength(major byte, n int) []byte {
 	switch {
 	case n < 24:
-		return []byte{0x40 | byte(n)}
+		return []byte{major | byte(n)}
 	case n < 1<<8:
-		return []byte{0x58, byte(n)}
+		return []byte{major | 24, byte(n)}
 	default:
-		return []byte{0x59, byte(n >> 8), byte(n)}
+		return []byte{major | 25, byte(n >> 8), byte(n)}
 	}
 }
 
@@ -199,15 +255,36 @@ func cborLength(n int) []byte {
 func ParseTDXMeasurement(file []byte) (*TDXMeasurement, error) {
 	c := &cborReader{rest: file, size: len(file)}
 	m := new(TDXMeasurement)
-	for _, d := range m.digests() {
-		c.expect(d.before)
+	digest := func(before string, to *Register) {
+		c.expect(before)
 		c.expect(cborBytes48)
-		copy(d.value[:], c.take(len(d.value)))
+		copy(to[:], c.take(len(to)))
 	}
+	c.expect(cborVersion)
+	m.Version = int(c.one("version", versionWithDigest, TDXMeasurementVersion))
+	c.expect(cborImage)
+	m.Normalized = c.one("image", cborMembers, cborMembers+1) == cborMembers+1
+	if m.Version == versionWithDigest {
+		digest(cborDigest, &m.CommandLine)
+	} else {
+		c.expect(cborCmdline)
+		m.Cmdline = string(c.string(cborText, maxCmdline))
+		m.CommandLine = CommandLineDigest(m.Cmdline)
+	}
+	digest(cborKernel, &m.Kernel)
+	if m.Normalized {
+		c.expect(cborNormalized)
+	}
+	digest(cborInitrd, &m.Initrd)
+	digest(cborTDVF, &m.MRTDSinglePass)
+	digest(cborTwoPass, &m.MRTDTwoPass)
 	c.expect(cborHOB)
-	witness := c.bytes()
+	witness := c.string(cborBytes, maxHOBWitness)
 	if c.err == nil && len(c.rest) > 0 {
 		c.err = c.fail("the end", fmt.Sprintf("%d bytes more", len(c.rest)))
+	}
+	if c.err == nil && m.Version != versionWithDigest {
+		c.err = checkCmdline(m.Cmdline)
 	}
 	if c.err != nil {
 		return nil, c.err
@@ -252,23 +329,36 @@ func (c *cborReader) expect(what string) {
 	c.rest = c.rest[len(what):]
 }
 
-// bytes reads a byte string in its shortest form.
-func (c *cborReader) bytes() []byte {
+// one reads a byte that has to be one of two.
+func (c *cborReader) one(what string, a, b byte) byte {
+	head := c.take(1)
+	if c.err != nil {
+		return 0
+	}
+	if head[0] != a && head[0] != b {
+		c.err = c.fail(fmt.Sprintf("%s: %#x or %#x", what, a, b), fmt.Sprintf("%#x", head[0]))
+		return 0
+	}
+	return head[0]
+}
+
+// string reads a string of a major type in its shortest form.
+func (c *cborReader) string(major byte, limit int) []byte {
 	head := c.take(1)
 	if c.err != nil {
 		return nil
 	}
 	var n int
 	switch head[0] {
-	case 0x58:
+	case major | 24:
 		n = int(bigEndian(c.take(1)))
-	case 0x59:
+	case major | 25:
 		n = int(bigEndian(c.take(2)))
 	default:
-		n = int(head[0]) - 0x40
+		n = int(head[0]) - int(major)
 	}
-	if c.err == nil && (n < 0 || n > maxHOBWitness || !bytes.HasPrefix(cborLength(n), head)) {
-		c.err = c.fail(fmt.Sprintf("a byte string of at most %d bytes, with its length in the shortest form", maxHOBWitness), fmt.Sprintf("head %#x", head[0]))
+	if c.err == nil && (n < 0 || n > limit || !bytes.HasPrefix(cborLength(major, n), head)) {
+		c.err = c.fail(fmt.Sprintf("a string of at most %d bytes, with its length in the shortest form", limit), fmt.Sprintf("head %#x", head[0]))
 	}
 	if c.err != nil {
 		return nil

@@ -2,6 +2,8 @@ package dstack_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -9,6 +11,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -286,6 +289,47 @@ func TestLiteMeasurement(t *testing.T) {
 	}
 	if _, err := dstack.VerifyTDXMeasurement(dstack.ImageHash{}, checksums, file); !errors.As(err, &mismatch) || mismatch.What != "os image hash" {
 		t.Errorf("other image: %v", err)
+	}
+}
+
+// TestNormalizedMeasurement has the values of an image of dstack's whose firmware fills in the kernel's header, and what trust domains with it
+// reported: dstack/verifier/fixtures/tdx-lite-normalized-attestation.json with QEMU 8.2.2, and -qemu-10-2- with 10.2.1, at commit 44dd0fc8.
+func TestNormalizedMeasurement(t *testing.T) {
+	register := func(text string) dstack.Register { return dstack.Register(must(hex.DecodeString(text))) }
+	m := &dstack.TDXMeasurement{
+		Version: 4, Normalized: true,
+		Cmdline: "console=ttyS0 init=/init panic=1 net.ifnames=0 biosdevname=0 mce=off oops=panic pci=noearly pci=nommconf random.trust_cpu=y " +
+			"random.trust_bootloader=n tsc=reliable no-kvmclock dstack.rootfs_hash=d326c73a9df25c2a042dbaf1d38f188ea851b75ab91f0b9fe689fc687c6d4559 " +
+			"dstack.rootfs_size=497840128",
+		Kernel: register("880962f414e426d3c0a4a41e056f917c7a4bb51b6ec2448a5d4af1b73d372320dd82a677f246e5d6dd5210f33eccaf30"),
+		Initrd: register("4fe4f7710134a61d7def357add6ac50bdbfeee5032a4c100375e207216ffe42a3bd5822b24e679f91501fff795b81521"),
+		// That of 10.2.1, and that of 8.2.2.
+		MRTDSinglePass: register("8ed3f63f8ea0ffcf75332097ba16b02b121d1892fdbf124d8523b45f9d153aaa38f519dcd6f14ff73d0ed5b805134cd4"),
+		MRTDTwoPass:    register("78cb3ad79ad26d3217e3d28a42b1a55bab034dfc3478bc910596d36c8f46f17eaf8bbe19f27e9858d01af63d316606fb"),
+		HOB: must(dstack.NewHOBWitness(dstack.PageRange{Start: 0x809, Count: 2},
+			dstack.PageRange{Start: 0x810, Count: 0x10}, dstack.PageRange{Start: 0x80b, Count: 2}, dstack.PageRange{Start: 0x800, Count: 6})),
+	}
+	// As the image's sha256sum.txt has it.
+	file := must(m.Bytes())
+	if got := dstack.Hash(sha256.Sum256(file)).String(); got != "bf2982ca0615462395bb9788dc667d28421a034e0e77909092e96ab54d8d8e69" {
+		t.Errorf("written it is\n%q with sha256 %s", file, got)
+	}
+	again := must(dstack.ParseTDXMeasurement(file))
+	replay := func(digests ...dstack.Register) (register dstack.Register) {
+		for _, d := range digests {
+			register = sha512.Sum384(slices.Concat(register[:], d[:]))
+		}
+		return register
+	}
+	action := func(text string) dstack.Register { return sha512.Sum384([]byte(text)) }
+	// The same in both quotes.
+	if got := replay(again.Kernel, action("Calling EFI Application from Boot Option"), action("\x00\x00\x00\x00"),
+		action("Exit Boot Services Invocation"), action("Exit Boot Services Returned with Success"),
+	); got != register("60db95c7f164464e5bb3cc38610c23ade2c81b651256f9712ae55aa4c51ca092d0b550999407de966f35cb878f79d200") {
+		t.Errorf("RTMR1 is %s", got)
+	}
+	if got := replay(again.CommandLine, again.Initrd); got != register("f873ce9b6d655985280d538d1da3113b7a5b6335a4d63ba534a21a644dbd89528ea7df4f7b174f2bde1d38bb05793535") {
+		t.Errorf("RTMR2 is %s", got)
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 )
 
 // golden is the digest of the production image of guestimagetest. A new one means that hosts and verifiers are to take another image.
-const golden = "d907157cf1db6a9c73798440094eadae00e410816ecf0c8f4190441404208a85"
+const golden = "f1fefe0e3abc1d55329632c4093d7963f9443ed3622aff44995f7cbed6092485"
 
 // variables is the variable store of Debian's firmware.
 func variables(t *testing.T) []byte {
@@ -404,6 +404,24 @@ func TestPackAndImport(t *testing.T) {
 	}
 	if !maps.Equal(contents(t, dir), contents(t, again)) {
 		t.Error("what was imported from a folder is not what was built")
+	}
+}
+
+// TestOfficial: the definitions of this repository are sound, and about images for production.
+func TestOfficial(t *testing.T) {
+	dir := filepath.Join("..", "..", "images", "guest", guestimage.OfficialFolder)
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no definition in %s: %v", dir, err)
+	}
+	for _, file := range files {
+		o, err := guestimage.LoadOfficial(dir, strings.TrimSuffix(filepath.Base(file), ".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Name != "dstack-"+o.Version || !strings.HasPrefix(o.Source, "https://github.com/Dstack-TEE/") || !strings.HasSuffix(o.Source, "v"+o.Version) {
+			t.Errorf("%s: got %+v", file, o)
+		}
 	}
 }
 

@@ -266,6 +266,12 @@ func (im *Image) checkMeasurement(dir string, parts *image.Image) error {
 	if err != nil {
 		return err
 	}
+	if said.Version == dstack.TDXMeasurementVersion && said.Cmdline != got.Cmdline {
+		return refuse(name, "cmdline: expected %q, as %s says, got %q", got.Cmdline, image.MetadataFile, said.Cmdline)
+	}
+	if said.Normalized != got.Normalized {
+		return refuse(name, "kernel_header_normalized: expected %t, as %s says, got %t", got.Normalized, image.MetadataFile, said.Normalized)
+	}
 	for _, value := range []struct {
 		member    string
 		want, got dstack.Register

@@ -1,9 +1,11 @@
 package guestimage_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,6 +92,9 @@ func resum(t *testing.T, dir string) {
 	var sums []dstack.FileSum
 	for _, name := range []string{"ovmf.fd", "bzImage", "initramfs.cpio.gz", "metadata.json", "measurement.tdx.cbor"} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +111,8 @@ func resum(t *testing.T, dir string) {
 // TestInspectSeesThroughNewSums changes a file and makes the checksums fit again.
 func TestInspectSeesThroughNewSums(t *testing.T) {
 	for name, tt := range map[string]struct{ file, old, new, want string }{
-		"command line":     {"metadata.json", "console=ttyS0", "console=ttyS1", "measurement.tdx.cbor: cmdline_sha384: "},
+		"command line":     {"metadata.json", "console=ttyS0", "console=ttyS1", "measurement.tdx.cbor: cmdline: expected"},
+		"kernel header":    {"metadata.json", `"is_dev": false`, `"kernel_header_normalized": true, "is_dev": false`, "measurement.tdx.cbor: kernel_header_normalized: expected true"},
 		"root hash":        {"metadata.json", "dstack.rootfs_hash=", "dstack.rootfs_hash=0", "cmdline"},
 		"root size":        {"metadata.json", "dstack.rootfs_size=", "dstack.rootfs_size=1", ""},
 		"flavour":          {"metadata.json", `"is_dev": false`, `"is_dev": true`, "guest-contents.json: flavour: "},
@@ -135,6 +141,58 @@ func TestInspectSeesThroughNewSums(t *testing.T) {
 			var refused *guestimage.RefusedError
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want a refusal with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestInspectReleases: what dstack's releases have that an image of ours does not.
+func TestInspectReleases(t *testing.T) {
+	const metadata, measurement = "metadata.json", "measurement.tdx.cbor"
+	for name, change := range map[string]struct {
+		normalized  bool
+		measurement func(m *dstack.TDXMeasurement)
+	}{
+		"0.5.11":          {false, nil},
+		"0.5.13 and on":   {true, nil},
+		"0.6.0 candidate": {false, func(m *dstack.TDXMeasurement) { m.Version, m.Cmdline = 3, "" }},
+		"0.6.0 and on":    {true, func(m *dstack.TDXMeasurement) { m.Normalized = true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := built(t, guestimage.Production)
+			edit := func(name string, change func(data []byte) []byte) {
+				t.Helper()
+				data, err := os.ReadFile(filepath.Join(dir, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(dir, name), change(data))
+			}
+			if change.normalized {
+				edit(metadata, func(data []byte) []byte {
+					return bytes.Replace(data, []byte(`"is_dev"`), []byte(`"kernel_header_normalized": true, "sealed_env": true, "is_dev"`), 1)
+				})
+			}
+			if change.measurement == nil {
+				if err := os.Remove(filepath.Join(dir, measurement)); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				edit(measurement, func(data []byte) []byte {
+					m, err := dstack.ParseTDXMeasurement(data)
+					if err != nil {
+						t.Fatal(err)
+					}
+					change.measurement(m)
+					if data, err = m.Bytes(); err != nil {
+						t.Fatal(err)
+					}
+					return data
+				})
+			}
+			resum(t, dir)
+			if _, err := guestimage.Inspect(dir, guestimage.Options{}); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -2,7 +2,6 @@ package guestimage
 
 import (
 	"crypto/sha512"
-	"encoding/binary"
 
 	"github.com/boardroom-tee/boardroom/tools/dstack"
 	"github.com/boardroom-tee/boardroom/tools/tdx/image"
@@ -17,17 +16,16 @@ const measureMemory = 0xB0000000
 // pageSize is that of TDVF's metadata, in bytes.
 const pageSize = 4096
 
-// initrdSuffix is what the firmware puts behind the command line when there is an initrd (edk2 before 202508,
-// OvmfPkg/Library/GenericQemuLoadImageLib).
-const initrdSuffix = " initrd=initrd"
-
 // measure computes dstack's measurement of an image.
 func measure(im *image.Image) (*dstack.TDXMeasurement, error) {
 	firmware, err := tdvf.Parse(im.FirmwareData)
 	if err != nil {
 		return nil, refuse(firmwareFile, "%w", err)
 	}
-	m := &dstack.TDXMeasurement{Initrd: sha512.Sum384(im.InitrdData), CommandLine: commandLine(im.Cmdline)}
+	m := &dstack.TDXMeasurement{
+		Version: dstack.TDXMeasurementVersion, Cmdline: im.Cmdline, CommandLine: dstack.CommandLineDigest(im.Cmdline),
+		Initrd: sha512.Sum384(im.InitrdData), Normalized: im.Normalized,
+	}
 	for _, order := range []struct {
 		name tdvf.PageOrder
 		to   *dstack.Register
@@ -45,23 +43,16 @@ func measure(im *image.Image) (*dstack.TDXMeasurement, error) {
 	if err != nil {
 		return nil, refuse(kernelFile, "%w", err)
 	}
-	patches, err := pe.LinuxPatches(im.KernelData, pe.Loader{
-		Cmdline: im.Cmdline, InitrdSize: uint64(len(im.InitrdData)), HasInitrd: true, Memory: measureMemory,
-	})
+	write := pe.LinuxPatches
+	if im.Normalized {
+		write = pe.NormalizedPatches
+	}
+	patches, err := write(im.KernelData, pe.Loader{Cmdline: im.Cmdline, InitrdSize: uint64(len(im.InitrdData)), HasInitrd: true, Memory: measureMemory})
 	if err != nil {
 		return nil, refuse(kernelFile, "%w", err)
 	}
 	m.Kernel = dstack.Register(parsed.Authenticode(patches...))
 	return m, nil
-}
-
-// commandLine is the digest of what the kernel's EFI stub measures: UTF-16LE with a NUL.
-func commandLine(text string) dstack.Register {
-	var data []byte
-	for _, c := range []byte(text + initrdSuffix + "\x00") {
-		data = binary.LittleEndian.AppendUint16(data, uint16(c))
-	}
-	return sha512.Sum384(data)
 }
 
 // witness takes the sections of memory that firmware has from the start.

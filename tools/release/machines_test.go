@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/boardroom-tee/boardroom/tools/eventlog"
 	"github.com/boardroom-tee/boardroom/tools/guestimage"
 	"github.com/boardroom-tee/boardroom/tools/release"
 	"github.com/boardroom-tee/boardroom/tools/release/releasetest"
@@ -152,6 +154,44 @@ func TestMeasureIsThePrediction(t *testing.T) {
 		if v := g.Values[i]; v.Machine != m.Name || v.MRTD != p.MRTD || v.RTMR0 != p.RTMR0 || v.RTMR1 != p.RTMR1 || v.RTMR2 != p.RTMR2 {
 			t.Errorf("%s: got %+v, want %s %s %s %s", m.Name, v, p.MRTD, p.RTMR0, p.RTMR1, p.RTMR2)
 		}
+	}
+}
+
+// TestMeasureNormalized: what metadata.json says about the kernel's header counts.
+func TestMeasureNormalized(t *testing.T) {
+	f := releasetest.New(t)
+	parts, err := releasetest.Parts(t.TempDir(), releasetest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := f.Open(t).ReferenceValues()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, small := parts.Guests[0].Dir, values.Machines[0]
+	small.Machine.Memory = 1 << 30
+	rtmr1 := func() eventlog.Digest {
+		t.Helper()
+		g, err := release.Measure(dir, []release.NamedMachine{small})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.Values[0].RTMR1
+	}
+	want := values.Guests[0].Values[0].RTMR1
+	if rtmr1() == want {
+		t.Fatal("the test needs a size that matters")
+	}
+	file := filepath.Join(dir, image.MetadataFile)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, bytes.Replace(data, []byte(`"is_dev"`), []byte(`"kernel_header_normalized": true, "is_dev"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := rtmr1(); got != want {
+		t.Errorf("got %s, want %s, as with all memory sizes from 2.75 GiB on", got, want)
 	}
 }
 

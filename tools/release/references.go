@@ -102,7 +102,7 @@ func Measure(dir string, machines []NamedMachine) (*GuestValues, error) {
 func predict(im *image.Image, on NamedMachine) (MachineValues, tdvf.Layout, error) {
 	in := tdx.Inputs{
 		Firmware: im.FirmwareData, LayoutInDoubt: image.LayoutOf(im.OVMFVariant, im.Version),
-		Direct: &tdx.DirectBoot{Kernel: im.KernelData, Initrd: im.InitrdData, HasInitrd: true, Cmdline: im.Cmdline},
+		Direct: &tdx.DirectBoot{Kernel: im.KernelData, Initrd: im.InitrdData, HasInitrd: true, Cmdline: im.Cmdline, Normalized: im.Normalized},
 	}
 	var o smbios.Options
 	if on.Processor != nil {

@@ -70,21 +70,34 @@ func loadImages(in *Inputs, profile *task[*tdvf.Profile]) (*loadedImages, error)
 	return l, err
 }
 
-// patches returns what QEMU changes in a -kernel file.
+// patches returns what QEMU and the firmware change in a -kernel file.
 func (in *Inputs) patches(profile *task[*tdvf.Profile]) ([]pe.Patch, error) {
-	if in.Direct == nil || !patchesKernel(in.QEMU, false) {
+	if in.Direct == nil {
 		return nil, nil
 	}
-	if patchesKernel(in.QEMU, false) != patchesKernel(in.QEMU, true) {
+	patched := patchesKernel(in.QEMU, false)
+	if patched != patchesKernel(in.QEMU, true) {
 		p, err := profile.wait()
-		if err != nil || !patchesKernel(in.QEMU, p.NamedKernel) {
+		if err != nil {
 			return nil, err
 		}
+		patched = patchesKernel(in.QEMU, p.NamedKernel)
 	}
-	return pe.LinuxPatches(in.Direct.Kernel, pe.Loader{
+	l := pe.Loader{
 		Cmdline: in.Direct.Cmdline, InitrdSize: uint64(len(in.Direct.Initrd)), HasInitrd: in.Direct.HasInitrd,
 		Memory: in.Memory, PatchesNonLinux: patchesNonLinux(in.QEMU),
-	})
+	}
+	switch {
+	case in.Direct.Normalized:
+		if !patched {
+			l.Cmdline = "" // only QEMU reads vga= in it
+		}
+		return pe.NormalizedPatches(in.Direct.Kernel, l)
+	case patched:
+		return pe.LinuxPatches(in.Direct.Kernel, l)
+	default:
+		return nil, nil
+	}
 }
 
 // decideStub finds out what the EFI stub of a kernel measures. The CC measurement protocol is used since Linux 6.9.

@@ -96,7 +96,9 @@ type DirectBoot struct {
 	HasInitrd bool
 	// Cmdline is the text given to -append.
 	Cmdline string
-	Stub    StubEvents
+	// Normalized: the firmware fills in the kernel's header itself before it measures, see package pe.
+	Normalized bool
+	Stub       StubEvents
 }
 
 // DiskBoot is a boot of a UKI from a disk with a GUID partition table.

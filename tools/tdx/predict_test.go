@@ -1,6 +1,7 @@
 package tdx
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -165,6 +166,59 @@ func TestKernelPatchMatrix(t *testing.T) {
 		if got := patchesNonLinux(v); got != test.nonLinux {
 			t.Errorf("QEMU %s: patches other files %t, want %t", v, got, test.nonLinux)
 		}
+	}
+}
+
+// TestNormalizedKernel: the digest of a kernel whose header the firmware fills in follows from neither the memory nor the QEMU, and is that of
+// the file where the header is filled in already. It is what QEMU 9.2 makes firmware measure in a machine of 2.75 GiB.
+func TestNormalizedKernel(t *testing.T) {
+	in := exampleInputs(t, 202502)
+	kernel := func(normalized bool, memory uint64, qemu machine.Version) eventlog.Digest {
+		t.Helper()
+		in.Direct.Normalized, in.Memory, in.QEMU = normalized, memory, qemu
+		for _, e := range predict(t, in).Events {
+			if e.Register == eventlog.RTMR1 {
+				return e.Digest
+			}
+		}
+		t.Fatal("no event in RTMR1")
+		return eventlog.Digest{}
+	}
+	old := qemuVersion(9, 2, 1)
+	want := kernel(false, 2816<<20, old)
+	if kernel(false, 1<<30, old) == want || kernel(false, 2816<<20, qemuVersion(10, 2, 1)) == want {
+		t.Fatal("the test needs a kernel whose digest changes")
+	}
+	shapes := func() {
+		t.Helper()
+		for _, memory := range []uint64{1 << 30, 2 << 30, 2560 << 20, 8 << 30} {
+			for _, qemu := range []machine.Version{qemuVersion(8, 2, 2), old, qemuVersion(10, 0, 13), qemuVersion(10, 2, 1), qemuVersion(11, 1, 2)} {
+				if got := kernel(true, memory, qemu); got != want {
+					t.Errorf("%d bytes of memory, QEMU %s: %s, want %s", memory, qemu, got, want)
+				}
+			}
+		}
+	}
+	shapes()
+	// As the image ships it: 0x7FFD7000 is where an initrd of 6 bytes ends up.
+	filled := bytes.Clone(in.Direct.Kernel)
+	filled[0x210], filled[0x211] = 0xB0, 0x81
+	copy(filled[0x218:], []byte{0x00, 0x70, 0xFD, 0x7F, 6})
+	copy(filled[0x224:], []byte{0x00, 0xFE, 0, 0, 0x00, 0x00, 0x02})
+	in.Direct.Kernel = filled
+	shapes()
+	if got := kernel(false, 1<<30, qemuVersion(10, 2, 1)); got != want {
+		t.Errorf("the file itself: %s, want %s", got, want)
+	}
+
+	// QEMU up to 10.1 writes the video mode, too, and the firmware leaves it.
+	in.Direct.Cmdline = "vga=0x317"
+	if kernel(true, 2<<30, old) == want || kernel(true, 2<<30, qemuVersion(10, 2, 1)) != want {
+		t.Error("the video mode is to be measured with QEMU 9.2 and not with 10.2")
+	}
+	in.Direct.Kernel = []byte("MZ")
+	if _, err := Predict(in); !errors.Is(err, pe.ErrFormat) {
+		t.Errorf("no kernel: %v, want ErrFormat", err)
 	}
 }
 

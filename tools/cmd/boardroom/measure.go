@@ -50,6 +50,7 @@ func measureCommand() *cli.Command {
 			&cli.StringFlag{Name: "initrd", Usage: "without DIR: the initrd, a `FILE`"},
 			&cli.StringFlag{Name: "disk", Usage: "without DIR and --kernel: boot from the root disk, a raw `FILE` with a GUID partition table and a UKI as \\EFI\\BOOT\\BOOTX64.EFI"},
 			&cli.StringFlag{Name: "cmdline", Usage: "the kernel command line, a `TEXT` (default: the image's, or nothing)"},
+			&cli.BoolFlag{Name: "kernel-header-normalized", Usage: "without DIR: the firmware fills in the kernel's header itself, as metadata.json says by this name"},
 			&cli.StringFlag{Name: "layout", Usage: "the `LAYOUT` of the firmware's events, A, B, C or D (default: read from the firmware)"},
 			&cli.StringFlag{Name: "kernel-events", Usage: "what the kernel's EFI stub measures, `WHAT` nothing, load-options or all (default: by its version)"},
 			&cli.StringFlag{Name: "db-entry", Usage: "for firmware with keys enrolled: the entry of db that verifies the kernel, a `FILE` with its EFI_SIGNATURE_DATA"},
@@ -319,7 +320,7 @@ func expectNone(c *cli.Context, beside string, names ...string) error {
 
 func readImage(c *cli.Context, in *tdx.Inputs) (*files, error) {
 	dir := c.Args().First()
-	if err := expectNone(c, "the directory "+dir, "firmware", "kernel", "initrd", "disk"); err != nil {
+	if err := expectNone(c, "the directory "+dir, "firmware", "kernel", "initrd", "disk", "kernel-header-normalized"); err != nil {
 		return nil, err
 	}
 	im, err := image.Read(dir)
@@ -327,6 +328,7 @@ func readImage(c *cli.Context, in *tdx.Inputs) (*files, error) {
 		return nil, err
 	}
 	in.Firmware, in.Direct.Kernel, in.Direct.Initrd, in.Direct.HasInitrd, in.Direct.Cmdline = im.FirmwareData, im.KernelData, im.InitrdData, true, im.Cmdline
+	in.Direct.Normalized = im.Normalized
 	in.LayoutInDoubt = image.LayoutOf(im.OVMFVariant, im.Version)
 	if c.IsSet("cmdline") {
 		in.Direct.Cmdline = c.String("cmdline")
@@ -338,7 +340,7 @@ func readImage(c *cli.Context, in *tdx.Inputs) (*files, error) {
 }
 
 func readFiles(c *cli.Context, in *tdx.Inputs) (*files, error) {
-	in.Direct.Cmdline, in.Direct.HasInitrd = c.String("cmdline"), c.IsSet("initrd")
+	in.Direct.Cmdline, in.Direct.HasInitrd, in.Direct.Normalized = c.String("cmdline"), c.IsSet("initrd"), c.Bool("kernel-header-normalized")
 	read := &files{cmdline: in.Direct.Cmdline}
 	for _, file := range []struct {
 		flag  string
@@ -357,7 +359,7 @@ func readFiles(c *cli.Context, in *tdx.Inputs) (*files, error) {
 
 // readDisk reads firmware and disk. The statement is about the loader and the partition table, not about the rest of the disk.
 func readDisk(c *cli.Context, in *tdx.Inputs) (*files, error) {
-	if err := expectNone(c, "--disk", "kernel", "initrd", "cmdline"); err != nil {
+	if err := expectNone(c, "--disk", "kernel", "initrd", "cmdline", "kernel-header-normalized"); err != nil {
 		return nil, err
 	}
 	read := &files{}

@@ -62,6 +62,8 @@ type Metadata struct {
 	// OVMFVariant is empty or "pre202505", the only legal value.
 	OVMFVariant string
 	IsDev       bool
+	// Normalized is kernel_header_normalized: the firmware fills in the kernel's header itself before it measures, see package pe.
+	Normalized bool
 }
 
 // variantOld is what images and dstack's vm_config say whose firmware is older than edk2-stable202505.
@@ -122,6 +124,7 @@ func ParseMetadata(data []byte) (*Metadata, error) {
 	}{
 		{"bios", &m.Firmware, true}, {"kernel", &m.Kernel, true}, {"initrd", &m.Initrd, true}, {"cmdline", &m.Cmdline, true},
 		{"version", &m.Version, false}, {"ovmf_variant", &m.OVMFVariant, false}, {"is_dev", &m.IsDev, false},
+		{"kernel_header_normalized", &m.Normalized, false},
 	} {
 		value, there := members[field.name]
 		if !there || string(value) == "null" {

@@ -12,7 +12,7 @@ import (
 )
 
 const metadata = `{"bios":"ovmf.fd","kernel":"bzImage","cmdline":"console=ttyS0","initrd":"initramfs.cpio.gz","rootfs":"rootfs.img","version":"0.5.11",
-"git_revision":"abc","shared_ro":true,"is_dev":true,"ovmf_variant":"pre202505"}`
+"git_revision":"abc","shared_ro":true,"is_dev":true,"ovmf_variant":"pre202505","kernel_header_normalized":true}`
 
 func TestParseMetadata(t *testing.T) {
 	got, err := image.ParseMetadata([]byte(metadata))
@@ -20,7 +20,7 @@ func TestParseMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := image.Metadata{
-		Firmware: "ovmf.fd", Kernel: "bzImage", Initrd: "initramfs.cpio.gz", Cmdline: "console=ttyS0", Version: "0.5.11", OVMFVariant: "pre202505", IsDev: true,
+		Firmware: "ovmf.fd", Kernel: "bzImage", Initrd: "initramfs.cpio.gz", Cmdline: "console=ttyS0", Version: "0.5.11", OVMFVariant: "pre202505", IsDev: true, Normalized: true,
 	}
 	if *got != want {
 		t.Errorf("got %+v, want %+v", *got, want)
@@ -45,6 +45,7 @@ func TestParseMetadataRefuses(t *testing.T) {
 		{`"console=ttyS0"`, `"` + strings.Repeat("x", 2048) + `"`, "cmdline"},
 		{`"pre202505"`, `"post202505"`, "ovmf_variant"},
 		{`"is_dev":true`, `"is_dev":"yes"`, "is_dev"},
+		{`normalized":true`, `normalized":1`, "kernel_header_normalized"},
 	} {
 		text := strings.Replace(metadata, test.old, test.new, 1)
 		_, err := image.ParseMetadata([]byte(text))

@@ -5,7 +5,7 @@
 // trails the sections: nothing is padded, and trailing data is hashed with or without a certificate table.
 //
 // QEMU up to 10.1 writes boot parameters into the header of a kernel before firmware reads it, see [Patch]; the digest of a
-// patched image is computed without copying it.
+// patched image is computed without copying it. The firmware of dstack's newer images writes there too, see [NormalizedPatches].
 //
 // All integers in images are little-endian, all offsets and sizes are in bytes. Images are untrusted; memory use does not depend
 // on what they say. Errors wrap [ErrFormat].

@@ -137,6 +137,27 @@ func LinuxPatches(image []byte, l Loader) ([]Patch, error) {
 	return patches, nil
 }
 
+// NormalizedPatches returns what firmware writes that fills in the fields of the boot protocol itself before it measures a kernel, as dstack's
+// does from 0.5.13 and 0.6.0 on: what QEMU up to 10.1 wrote in a machine of 2.75 GiB and more, in machines of any size. A kernel that it would
+// leave as QEMU hands it over is refused (dstack os/image/normalize-kernel-header.py, and 0007-OvmfPkg-QemuKernelLoaderFsDxe beside it).
+func NormalizedPatches(image []byte, l Loader) ([]Patch, error) {
+	switch {
+	case !IsLinux(image):
+		return nil, fmt.Errorf("%w: expected a kernel with a Linux setup header, which the firmware fills in, got none", ErrFormat)
+	case binary.LittleEndian.Uint16(image[setupVersion:]) < protocolXLoad || image[setupLoadFlags]&loadedHigh == 0 ||
+		binary.LittleEndian.Uint16(image[setupXLoadFlags:])&loadedAbove4G == 0:
+		return nil, fmt.Errorf("%w: expected a kernel that is loaded high and can be above 4 GiB, as the firmware that fills in its header does, got another", ErrFormat)
+	}
+	l.Memory = lowMemoryLimit
+	l.HasInitrd = l.HasInitrd && l.InitrdSize > 0
+	patches, err := LinuxPatches(image, l)
+	if err != nil {
+		return nil, err
+	}
+	// The firmware writes the heap's end with 32 bits.
+	return append(patches, patch16(setupHeapEnd+2, 0)), nil
+}
+
 // IsLinux reports whether the image has a Linux setup header.
 func IsLinux(image []byte) bool {
 	return len(image) >= setupEnd && string(image[setupMagic:setupMagic+4]) == "HdrS"

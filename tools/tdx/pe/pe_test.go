@@ -117,6 +117,53 @@ func TestInitrdAddress(t *testing.T) {
 	}
 }
 
+// TestNormalizedPatches: the bytes that dstack saw QEMU write into one of its kernels (its issue 1185), with an initrd of 0xA962C0 bytes, are
+// written for machines of any size.
+func TestNormalizedPatches(t *testing.T) {
+	image := make([]byte, setupEnd)
+	copy(image[setupMagic:], "HdrS")
+	binary.LittleEndian.PutUint16(image[setupVersion:], 0x20F)
+	image[setupLoadFlags] = loadedHigh
+	image[setupXLoadFlags] = loadedAbove4G
+	copy(image[setupHeapEnd:], []byte{0xA0, 0x50, 0x01, 0x02})
+	header := func(l Loader) []byte {
+		t.Helper()
+		patches, err := NormalizedPatches(image, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := bytes.Clone(image)
+		for _, p := range patches {
+			p.apply(written, 0)
+		}
+		return written[setupLoader : setupCmdline+4]
+	}
+	want := []byte{
+		0xB0, 0x81, 0, 0, 0, 0, 0, 0, // type_of_loader, loadflags, setup_move_size, code32_start
+		0x00, 0x10, 0x54, 0x7F, 0xC0, 0x62, 0xA9, 0x00, // ramdisk_image, ramdisk_size
+		0, 0, 0, 0, 0x00, 0xFE, 0, 0, // bootsect_kludge, heap_end_ptr with what is behind it
+		0x00, 0x00, 0x02, 0x00, // cmd_line_ptr
+	}
+	for _, memory := range []uint64{256 << 20, 1 << 30, 2 << 30, 2560 << 20, 64 << 30} {
+		if got := header(Loader{InitrdSize: 0xA962C0, HasInitrd: true, Memory: memory}); !bytes.Equal(got, want) {
+			t.Errorf("%d bytes of memory: got % x, want % x", memory, got, want)
+		}
+	}
+	copy(want[8:16], make([]byte, 8))
+	for _, l := range []Loader{{}, {HasInitrd: true}} {
+		if got := header(l); !bytes.Equal(got, want) {
+			t.Errorf("without an initrd: got % x, want % x", got, want)
+		}
+	}
+	for name, offset := range map[string]int{"no header": setupMagic, "an old protocol": setupVersion + 1, "loaded low": setupLoadFlags, "below 4 GiB": setupXLoadFlags} {
+		other := bytes.Clone(image)
+		other[offset] = 0
+		if _, err := NormalizedPatches(other, Loader{}); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: got %v, want ErrFormat", name, err)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	good := build([][]byte{make([]byte, 100)}, 0, 0)
 	change := func(offset int, value uint32) []byte {
@@ -144,9 +191,13 @@ func FuzzParse(f *testing.F) {
 	copy(kernel[setupMagic:], "HdrS")
 	f.Add(kernel)
 	f.Fuzz(func(t *testing.T, image []byte) {
-		patches, err := LinuxPatches(image, Loader{Cmdline: "vga=ask", InitrdSize: 100, HasInitrd: true, Memory: 1 << 30, PatchesNonLinux: true})
+		l := Loader{Cmdline: "vga=ask", InitrdSize: 100, HasInitrd: true, Memory: 1 << 30, PatchesNonLinux: true}
+		patches, err := LinuxPatches(image, l)
 		if err != nil {
 			patches = nil
+		}
+		if more, err := NormalizedPatches(image, l); err == nil {
+			patches = append(patches, more...)
 		}
 		im, err := Parse(image)
 		if err != nil {
