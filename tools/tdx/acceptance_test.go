@@ -3,6 +3,8 @@
 package tdx
 
 import (
+	"debug/pe"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,23 +15,33 @@ import (
 	"github.com/boardroom-tee/boardroom/tools/tdx/internal/fwtest"
 )
 
-// buildUKI makes a UKI as the one of the published runs, by the same command. Its stub is that of bookworm: later ones are refused.
-func buildUKI(t *testing.T, kernel, initrd []byte, cmdline string) []byte {
+// buildUKI makes a UKI with the stub of a suite; with keys it has a signature and a public key for PCRs, which the stub hands on.
+func buildUKI(t *testing.T, suite debian.Suite, keys bool, kernel, initrd []byte, cmdline string) []byte {
 	t.Helper()
-	stub := filepath.Join(debian.Unpack(t, debian.Bookworm, "systemd-boot-efi").Root, "usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+	stub := filepath.Join(debian.Unpack(t, suite, "systemd-boot-efi").Root, "usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+	program, err := pe.Open(stub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	const page = 4096
+	header := program.OptionalHeader.(*pe.OptionalHeader64)
+	next := header.ImageBase + uint64(header.SizeOfImage)
 	dir := t.TempDir()
 	args := []string{}
-	for _, s := range []struct {
-		name, address string
-		data          []byte
-	}{
-		{".osrel", "0x30000", fwtest.Read(t, "testdata/tpm-oracle/osrel.txt")},
-		{".cmdline", "0x40000", []byte(cmdline)},
-		{".linux", "0x2000000", kernel},
-		{".initrd", "0x5000000", initrd},
-	} {
-		args = append(args, "--add-section", s.name+"="+write(t, dir, s.name[1:], s.data), "--change-section-vma", s.name+"="+s.address)
+	add := func(name string, data []byte) {
+		next = (next + page - 1) &^ (page - 1)
+		args = append(args, "--add-section", name+"="+write(t, dir, name[1:], data), "--change-section-vma", fmt.Sprintf("%s=%#x", name, next))
+		next += uint64(len(data))
 	}
+	add(".osrel", fwtest.Read(t, "testdata/tpm-oracle/osrel.txt"))
+	add(".cmdline", []byte(cmdline))
+	if keys {
+		add(".pcrsig", []byte("{}"))
+		add(".pcrpkey", []byte("a public key"))
+	}
+	add(".initrd", initrd)
+	add(".linux", kernel)
 	out := filepath.Join(dir, "uki.efi")
 	if msg, err := exec.CommandContext(t.Context(), "objcopy", append(args, stub, out)...).CombinedOutput(); err != nil {
 		t.Fatalf("objcopy: %v\n%s", err, msg)

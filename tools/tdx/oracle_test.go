@@ -279,13 +279,16 @@ func TestFirmwareAsOracle(t *testing.T) {
 		suite debian.Suite
 		pkg   string
 		boot  string
+		// stub is the suite of the UKI's stub: 252 of bookworm, 257 of trixie.
+		stub debian.Suite
+		keys bool
 	}{
-		{debian.Trixie, "ovmf", direct},
-		{debian.Forky, "ovmf-generic", direct},
-		{debian.Trixie, "ovmf", unified},
-		{debian.Forky, "ovmf-generic", unified},
-		{debian.Trixie, "ovmf", disk},
-		{debian.Forky, "ovmf-generic", disk},
+		{suite: debian.Trixie, pkg: "ovmf", boot: direct},
+		{suite: debian.Forky, pkg: "ovmf-generic", boot: direct},
+		{debian.Trixie, "ovmf", unified, debian.Bookworm, true},
+		{debian.Forky, "ovmf-generic", unified, debian.Trixie, true},
+		{debian.Trixie, "ovmf", disk, debian.Trixie, false},
+		{debian.Forky, "ovmf-generic", disk, debian.Bookworm, false},
 	} {
 		t.Run(string(firmware.suite)+" "+firmware.boot, func(t *testing.T) {
 			t.Parallel()
@@ -302,11 +305,11 @@ func TestFirmwareAsOracle(t *testing.T) {
 				in.Direct = &DirectBoot{Kernel: kernel, Initrd: initrd, HasInitrd: true, Cmdline: cmdline}
 				args = []string{"-kernel", write(t, files, "kernel", kernel), "-initrd", write(t, files, "initrd", initrd), "-append", cmdline}
 			case unified:
-				uki := buildUKI(t, kernel, initrd, cmdline)
+				uki := buildUKI(t, firmware.stub, firmware.keys, kernel, initrd, cmdline)
 				in.Direct = &DirectBoot{Kernel: uki, Cmdline: cmdline + " x"}
 				args = []string{"-kernel", write(t, files, "uki", uki), "-append", cmdline + " x"}
 			case disk:
-				uki := buildUKI(t, kernel, initrd, cmdline)
+				uki := buildUKI(t, firmware.stub, firmware.keys, kernel, initrd, cmdline)
 				path, table := gptDisk(t, uki)
 				in.Disk = &DiskBoot{Table: table, Loader: uki, Devices: []DeviceOption{VirtioBlk(1, 0)}}
 				m.DirectBoot, m.RootDisk = false, true

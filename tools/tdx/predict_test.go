@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -235,6 +236,58 @@ func TestStubEvents(t *testing.T) {
 	in.Direct.Kernel = testKernel("6.8.0")
 	if p := predict(t, in); !p.RTMR2.IsZero() || len(p.Notes) == 0 {
 		t.Errorf("RTMR2 of Linux 6.8 is %s with notes %q, want zero and a note", p.RTMR2, p.Notes)
+	}
+}
+
+// TestUKIFiles: what systemd-stub puts behind the initrd, in which versions. TestFirmwareAsOracle has it of real ones.
+func TestUKIFiles(t *testing.T) {
+	const (
+		zero    = "00000000"
+		folder  = "070701" + "00000001" + "0000416d" + zero + zero + "00000001" + zero + zero + zero + zero + zero + zero + "00000007" + zero + ".extra\x00\x00\x00\x00"
+		end     = "070701" + zero + zero + zero + zero + "00000001" + zero + zero + zero + zero + zero + zero + "0000000B" + zero + "TRAILER!!!\x00\x00\x00\x00"
+		header  = "070701" + "00000002" + "00008124" + zero + zero + "00000001" + zero
+		release = folder + header + "00000004" + zero + zero + zero + zero + "00000012" + zero + ".extra/os-release\x00" + "A=1\n" + end
+		key     = folder + header + "00000003" + zero + zero + zero + zero + "0000001f" + zero + ".extra/tpm2-pcr-public-key.pem\x00\x00\x00\x00" + "key\x00" + end
+		both    = folder + header + "00000002" + zero + zero + zero + zero + "0000001f" + zero + ".extra/tpm2-pcr-signature.json\x00\x00\x00\x00" + "{}\x00\x00" + end + key
+	)
+	for _, tt := range []struct {
+		stub     string
+		sections map[string]string
+		want     string
+	}{
+		{"252.39-1", map[string]string{".initrd": "initrd", ".osrel": "A=1\n"}, "initrd"},
+		{"256.1", map[string]string{".initrd": "initrd", ".osrel": "A=1\n", ".pcrpkey": "key", ".pcrsig": "{}"}, "initrd\x00\x00" + both},
+		{"257.13-1~deb13u1", map[string]string{".initrd": "initrd", ".osrel": "A=1\n"}, "initrd\x00\x00" + release},
+		{"257", map[string]string{".initrd": "init", ".osrel": "A=1\n", ".pcrpkey": "key"}, "init" + key + release},
+		{"257", map[string]string{".osrel": "A=1\n"}, release},
+		{"257", nil, ""},
+	} {
+		sections := map[string][]byte{".sdmagic": []byte("#### LoaderInfo: systemd-stub " + tt.stub + " ####"), ".linux": testKernel("6.12.0")}
+		for name, text := range tt.sections {
+			sections[name] = []byte(text)
+		}
+		in := exampleInputs(t, 202502)
+		in.Direct = &DirectBoot{Kernel: packUKI(sections)}
+		var got []eventlog.Digest
+		for _, e := range predict(t, in).Events {
+			if e.Type == eventlog.EvEventTag && e.Name == "initrd" {
+				got = append(got, e.Digest)
+			}
+		}
+		var want []eventlog.Digest
+		if tt.want != "" {
+			want = []eventlog.Digest{eventlog.Sum([]byte(tt.want))}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("stub %s, %q: initrd %s, want %s", tt.stub, tt.sections, got, want)
+		}
+	}
+	for _, stub := range []string{"251", "258"} {
+		in := exampleInputs(t, 202502)
+		in.Direct = &DirectBoot{Kernel: packUKI(map[string][]byte{".sdmagic": []byte("#### LoaderInfo: systemd-stub " + stub + " ####"), ".linux": testKernel("6.12.0")})}
+		if _, err := Predict(in); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("stub %s: %v, want ErrUnsupported", stub, err)
+		}
 	}
 }
 

@@ -87,8 +87,11 @@ func packUKI(sections map[string][]byte) []byte {
 	b = b[:0x1000]
 	binary.LittleEndian.PutUint16(b[0x46:], uint16(len(sections)))
 	i := 0
-	for _, name := range []string{".sdmagic", ".osrel", ".cmdline", ".linux", ".initrd"} {
-		data := sections[name]
+	for _, name := range []string{".sdmagic", ".osrel", ".cmdline", ".pcrpkey", ".pcrsig", ".linux", ".initrd"} {
+		data, found := sections[name]
+		if !found {
+			continue
+		}
 		h := b[0xF8+40*i:]
 		clear(h[:40])
 		copy(h, name)

@@ -11,7 +11,7 @@ import (
 )
 
 // ukiSections are the sections that systemd-stub measures, in its order (systemd src/fundamental, unified sections; the same from
-// version 252 to 256 but for the versions that know each one).
+// version 252 to 257 but for the versions that know each one).
 var ukiSections = []struct {
 	name  string
 	since int
@@ -23,8 +23,18 @@ var ukiSections = []struct {
 // ukiRefused are sections of later versions, which change what is measured or passed on.
 var ukiRefused = []string{".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"}
 
+// ukiFiles are the sections that the stub hands to userspace, in its order: as files of cpio archives behind the initrd (systemd src/boot,
+// stub.c and cpio.c).
+var ukiFiles = []struct {
+	name, file string
+	since      int
+}{
+	{".pcrsig", "tpm2-pcr-signature.json", 252}, {".pcrpkey", "tpm2-pcr-public-key.pem", 252}, {".osrel", "os-release", 257},
+}
+
+// Later stubs load the kernel themselves, so that the firmware does not measure it, and measure SMBIOS tables.
 const (
-	firstStub, lastStub = 252, 256
+	firstStub, lastStub = 252, 257
 	stubMark            = "#### LoaderInfo: systemd-stub "
 )
 
@@ -34,9 +44,10 @@ type uki struct {
 	sections []ukiSection
 	linux    []byte
 	cmdline  string
-	// initrd is the index of .initrd in sections, or -1.
-	initrd int
-	inner  eventlog.Digest
+	// initrd is what the kernel gets, in parts; there is none without any.
+	initrd [][]byte
+	// initrdDigest and inner, that of the kernel, are set by hash.
+	initrdDigest, inner eventlog.Digest
 }
 
 type ukiSection struct {
@@ -51,7 +62,7 @@ func readUKI(image *pe.Image) (*uki, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	u := &uki{linux: linux, initrd: -1}
+	u := &uki{linux: linux}
 	if u.version, err = stubVersion(image); err != nil {
 		return nil, err
 	}
@@ -70,14 +81,42 @@ func readUKI(image *pe.Image) (*uki, error) {
 		}
 		switch s.name {
 		case ".initrd":
-			u.initrd = len(u.sections)
+			u.initrd = append(u.initrd, data)
 		case ".cmdline":
 			text, _, _ := bytes.Cut(data, []byte{0})
 			u.cmdline = string(text)
 		}
 		u.sections = append(u.sections, ukiSection{name: s.name, data: data})
 	}
+	for _, f := range ukiFiles {
+		data, found, err := image.Section(f.name)
+		if err != nil {
+			return nil, err
+		}
+		if found && len(data) > 0 && u.version >= f.since {
+			if n := len(u.initrd); n == 1 {
+				u.initrd = append(u.initrd, padding(len(u.initrd[0])))
+			}
+			u.initrd = append(u.initrd, stubArchive(f.file, data)...)
+		}
+	}
 	return u, nil
+}
+
+// padding is what fills up to a multiple of 4 bytes.
+func padding(n int) []byte { return make([]byte, -n&3) }
+
+// stubArchive is a cpio archive as the stub makes one of a file in the folder .extra, in parts: the newc format (Linux,
+// Documentation/driver-api/early-userspace/buffer-format.rst), read-only, with inodes from 1 on and no times.
+func stubArchive(file string, data []byte) [][]byte {
+	header := func(inode, mode, size int, name string) []byte {
+		b := fmt.Appendf(nil, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", inode, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name)+1, 0, name)
+		return append(b, padding(len(b))...)
+	}
+	const folder = ".extra"
+	// The end has a capital in it, unlike the rest.
+	end := fmt.Appendf(nil, "070701%032d%08d%048d%08X%08d%s", 0, 1, 0, len("TRAILER!!!")+1, 0, "TRAILER!!!\x00\x00\x00\x00")
+	return [][]byte{header(1, 0o40555, 0, folder), header(2, 0o100444, len(data), folder+"/"+file), data, padding(len(data)), end}
 }
 
 // stubVersion reads the version that systemd-stub carries in its section .sdmagic.
@@ -104,7 +143,14 @@ func (u *uki) hash() error {
 		return nil
 	}
 	for i := range u.sections {
-		u.sections[i].digest = eventlog.Sum(u.sections[i].data)
+		s := &u.sections[i]
+		s.digest = eventlog.Sum(s.data)
+		if s.name == ".initrd" {
+			u.initrdDigest = s.digest
+		}
+	}
+	if len(u.initrd) > 1 {
+		u.initrdDigest = eventlog.Sum(u.initrd...)
 	}
 	kernel, err := pe.Parse(u.linux)
 	if err != nil {
@@ -118,12 +164,12 @@ func (u *uki) hash() error {
 func (p *predictor) ukiEvents() error {
 	u := p.images.uki
 	p.notes = append(p.notes, fmt.Sprintf("the UKI has systemd-stub %d; whether a stub measures into RTMRs depends on its build, and credentials or extensions next to it on a disk are measured, too", u.version))
-	for i, s := range u.sections {
+	for _, s := range u.sections {
 		from := FromKernel
-		switch {
-		case i == u.initrd:
+		switch s.name {
+		case ".initrd":
 			from = FromInitrd
-		case s.name == ".cmdline":
+		case ".cmdline":
 			from = FromCmdline
 		}
 		p.add(eventlog.RTMR2, eventlog.EvIPL, "UKI section name "+s.name, from, eventlog.Sum([]byte(s.name+"\x00")))
@@ -151,8 +197,8 @@ func (p *predictor) ukiEvents() error {
 	if cmdline != "" {
 		p.loadOptions(cmdline, FromCmdline)
 	}
-	if u.initrd >= 0 && p.images.stub == StubAll {
-		p.add(eventlog.RTMR2, eventlog.EvEventTag, "initrd", FromInitrd, u.sections[u.initrd].digest)
+	if len(u.initrd) > 0 && p.images.stub == StubAll {
+		p.add(eventlog.RTMR2, eventlog.EvEventTag, "initrd", FromInitrd, u.initrdDigest)
 	}
 	return nil
 }
