@@ -125,14 +125,17 @@ func (a *Application) TLSKey(r agentapi.TLSRequest, extensions func(publicKey []
 		Subject: pkix.Name{CommonName: r.Subject}, DNSNames: r.AltNames, NotBefore: r.NotBefore, NotAfter: r.NotAfter, SerialNumber: serial(),
 		KeyUsage: x509.KeyUsageDigitalSignature,
 	}
-	if leaf.ExtraExtensions, err = extensions(spki); err != nil {
-		return agentapi.TLSKey{}, err
-	}
 	if leaf.NotBefore.IsZero() {
 		leaf.NotBefore = notBefore
 	}
 	if leaf.NotAfter.IsZero() {
 		leaf.NotAfter = notAfter
+	}
+	if leaf.NotAfter.Before(leaf.NotBefore) {
+		return agentapi.TLSKey{}, fmt.Errorf("not_after: expected %s, which is not_before, or later, got %s", leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339))
+	}
+	if leaf.ExtraExtensions, err = extensions(spki); err != nil {
+		return agentapi.TLSKey{}, err
 	}
 	if r.ServerAuth {
 		leaf.ExtKeyUsage = append(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth)

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,6 +124,18 @@ func TestTLSKey(t *testing.T) {
 	}
 	if len(leaf.Extensions) == 0 || !leaf.Extensions[len(leaf.Extensions)-1].Id.Equal(mark.Id) {
 		t.Errorf("extensions %v, want %v as the last", leaf.Extensions, mark.Id)
+	}
+	none := func([]byte) ([]pkix.Extension, error) { return nil, nil }
+	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	for _, r := range []agentapi.TLSRequest{
+		{NotBefore: now, NotAfter: now.Add(-time.Second)}, {NotAfter: time.Unix(0, 0)}, {NotBefore: time.Date(5000, 1, 1, 0, 0, 0, 0, time.UTC)},
+	} {
+		if _, err := a.TLSKey(r, none); err == nil || !strings.Contains(err.Error(), ", which is not_before, or later, got ") {
+			t.Errorf("%s to %s: got %v", r.NotBefore, r.NotAfter, err)
+		}
+	}
+	if _, err := a.TLSKey(agentapi.TLSRequest{NotBefore: now, NotAfter: now}, none); err != nil {
+		t.Error(err)
 	}
 	want := errors.New("no quote")
 	if key, err := a.TLSKey(agentapi.TLSRequest{}, func([]byte) ([]pkix.Extension, error) { return nil, want }); !errors.Is(err, want) || key.Key != "" {
