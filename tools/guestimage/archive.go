@@ -285,13 +285,20 @@ type Official struct {
 	Source string `json:"source"`
 }
 
-// LoadOfficial reads the definition of an image from a folder. One that is there and is not sound gives a *DefinitionError.
+// LoadOfficial reads the definition of an image from a folder. One that is not there or not sound gives a *DefinitionError.
 func LoadOfficial(dir, name string) (*Official, error) {
 	if !officialPattern.MatchString(name) {
 		return nil, &DefinitionError{OfficialFolder, fmt.Errorf("expected a name such as dstack-0.5.11, got %q", name)}
 	}
 	file := filepath.Join(dir, name+".json")
 	data, err := image.ReadFile(file, maxDefinition)
+	if errors.Is(err, os.ErrNotExist) {
+		files, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+		for i, f := range files {
+			files[i] = strings.TrimSuffix(filepath.Base(f), ".json")
+		}
+		return nil, &DefinitionError{dir, fmt.Errorf("expected the name of a definition there, one of %q, got %q", files, name)}
+	}
 	if err != nil {
 		return nil, err
 	}

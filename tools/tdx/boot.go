@@ -26,6 +26,8 @@ type loadedImages struct {
 	uki   *uki
 	stub  StubEvents // of the Linux kernel, decided
 	disk  eventlog.Digest
+	// refilled: the firmware fills in the kernel's header, and with something else than what is in the file.
+	refilled bool
 }
 
 // loadImages hashes the images. Only patched kernels need the profile.
@@ -58,6 +60,7 @@ func loadImages(in *Inputs, profile *task[*tdvf.Profile]) (*loadedImages, error)
 		return nil, err
 	}
 	l.first = image.Authenticode(patches...)
+	l.refilled = in.Direct != nil && in.Direct.Normalized && l.first != image.Authenticode()
 	if in.Disk != nil {
 		if l.uki == nil {
 			return nil, fmt.Errorf("%w: a boot from disk needs a UKI as its loader; what shim and GRUB measure depends on their configuration", ErrUnsupported)

@@ -45,6 +45,9 @@ func Predict(in Inputs) (*Prediction, error) {
 	if p.images, err = images.wait(); err != nil {
 		return nil, err
 	}
+	if p.images.refilled {
+		p.notes = append(p.notes, "the firmware is taken to measure another header than the kernel's file has; dstack's releases have the header that it writes, and its release candidates before 0.6.0-rc6 have firmware that writes zeros, which is not modelled")
+	}
 	if p.initrd, err = initrd.wait(); err != nil {
 		return nil, err
 	}

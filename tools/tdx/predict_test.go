@@ -201,6 +201,12 @@ func TestNormalizedKernel(t *testing.T) {
 		}
 	}
 	shapes()
+	refilled := func() bool {
+		return slices.ContainsFunc(predict(t, in).Notes, func(note string) bool { return strings.Contains(note, "another header than the kernel's file") })
+	}
+	if !refilled() {
+		t.Error("nothing is said of a header that is not the firmware's")
+	}
 	// As the image ships it: 0x7FFD7000 is where an initrd of 6 bytes ends up.
 	filled := bytes.Clone(in.Direct.Kernel)
 	filled[0x210], filled[0x211] = 0xB0, 0x81
@@ -208,6 +214,9 @@ func TestNormalizedKernel(t *testing.T) {
 	copy(filled[0x224:], []byte{0x00, 0xFE, 0, 0, 0x00, 0x00, 0x02})
 	in.Direct.Kernel = filled
 	shapes()
+	if refilled() {
+		t.Error("something is said of a header that is the firmware's")
+	}
 	if got := kernel(false, 1<<30, qemuVersion(10, 2, 1)); got != want {
 		t.Errorf("the file itself: %s, want %s", got, want)
 	}
@@ -260,6 +269,7 @@ func TestUKIFiles(t *testing.T) {
 		{"257.13-1~deb13u1", map[string]string{".initrd": "initrd", ".osrel": "A=1\n"}, "initrd\x00\x00" + release},
 		{"257", map[string]string{".initrd": "init", ".osrel": "A=1\n", ".pcrpkey": "key"}, "init" + key + release},
 		{"257", map[string]string{".osrel": "A=1\n"}, release},
+		{"257", map[string]string{".osrel": ""}, ""},
 		{"257", nil, ""},
 	} {
 		sections := map[string][]byte{".sdmagic": []byte("#### LoaderInfo: systemd-stub " + tt.stub + " ####"), ".linux": testKernel("6.12.0")}

@@ -130,7 +130,11 @@ func TestTLSKey(t *testing.T) {
 	for _, r := range []agentapi.TLSRequest{
 		{NotBefore: now, NotAfter: now.Add(-time.Second)}, {NotAfter: time.Unix(0, 0)}, {NotBefore: time.Date(5000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
-		if _, err := a.TLSKey(r, none); err == nil || !strings.Contains(err.Error(), ", which is not_before, or later, got ") {
+		quoted := func([]byte) ([]pkix.Extension, error) {
+			t.Error("a quote was made before the bounds were looked at")
+			return nil, nil
+		}
+		if _, err := a.TLSKey(r, quoted); err == nil || !strings.Contains(err.Error(), ", which is not_before, or later, got ") {
 			t.Errorf("%s to %s: got %v", r.NotBefore, r.NotAfter, err)
 		}
 	}
